@@ -1,0 +1,28 @@
+# Compiler options that every target shares, and chaski_library(NAME DEPS…): the static library of src/NAME.
+
+add_library(chaski_options INTERFACE)
+target_include_directories(chaski_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(chaski_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -fno-omit-frame-pointer -fstack-protector-strong)
+if(CHASKI_WERROR)
+  target_compile_options(chaski_options INTERFACE -Werror)
+endif()
+# Results must not depend on whether the compiler fuses a multiply and an add: kernels ask for FMA by name.
+target_compile_options(chaski_options INTERFACE -ffp-contract=off)
+target_compile_definitions(chaski_options INTERFACE $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+if(CHASKI_SANITIZE)
+  target_compile_options(chaski_options INTERFACE -fsanitize=${CHASKI_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(chaski_options INTERFACE -fsanitize=${CHASKI_SANITIZE})
+endif()
+
+function(chaski_library name)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  if(sources)
+    add_library(chaski_${name} STATIC ${sources})
+    target_link_libraries(chaski_${name} PUBLIC chaski_options ${ARGN})
+  else()
+    add_library(chaski_${name} INTERFACE)
+    target_link_libraries(chaski_${name} INTERFACE chaski_options ${ARGN})
+  endif()
+endfunction()

@@ -1,0 +1,63 @@
+#include "base/error.h"
+
+#include <array>
+
+namespace chaski {
+namespace {
+
+constexpr std::array<ErrorTraits, 9> kTable{{
+    {ErrorCode::kUsage, "usage", 2, 400, "This command or setting is not right", "命令或参数有误"},
+    {ErrorCode::kNotFound, "not_found", 3, 404, "Not found", "未找到"},
+    {ErrorCode::kCorrupt, "corrupt", 4, 422, "This file is damaged or not what it says it is", "文件损坏或内容不符"},
+    {ErrorCode::kUnsupported, "unsupported", 5, 422, "This is not supported", "不支持"},
+    {ErrorCode::kOutOfMemory, "out_of_memory", 6, 503, "Not enough memory", "内存不足"},
+    {ErrorCode::kDevice, "device", 7, 503, "The device failed", "设备出错"},
+    {ErrorCode::kNetwork, "network", 8, 502, "The network failed", "网络出错"},
+    {ErrorCode::kCancelled, "cancelled", 130, 499, "Stopped", "已中止"},
+    {ErrorCode::kInternal, "internal", 70, 500, "A fault of chaski itself", "chaski 内部错误"},
+}};
+
+}  // namespace
+
+const ErrorTraits& traits_of(ErrorCode code) { return kTable[static_cast<size_t>(code)]; }
+
+Error::Error(ErrorCode code, std::string_view operation, std::string_view message, std::string hint)
+    : code_(code), text_(fmt::format("[{}] {}", operation, message)), hint_(std::move(hint)) {}
+
+std::string describe(const Error& error, std::string_view lang) {
+  const bool is_zh = lang == "zh";
+  const ErrorTraits& row = traits_of(error.code());
+  std::string text = fmt::format("{}: {}", is_zh ? row.headline_zh : row.headline_en, error.what());
+  for (const std::string& doing : error.context()) text += "\n  " + doing;
+  if (!error.hint().empty()) text += fmt::format("\n  {} {}", is_zh ? "建议：" : "Try:", error.hint());
+  return text;
+}
+
+std::string printable(std::string_view text, size_t limit) {
+  std::string shown;
+  for (const char c : text.substr(0, limit)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += c;
+    }
+  }
+  if (text.size() > limit) {
+    // Never leave half a UTF-8 character before the ellipsis.
+    size_t lead = shown.size();
+    while (lead > 0 && (static_cast<unsigned char>(shown[lead - 1]) & 0xC0) == 0x80) --lead;
+    if (lead > 0 && static_cast<unsigned char>(shown[lead - 1]) >= 0xC0) shown.resize(lead - 1);
+    shown += "…";
+  }
+  return shown;
+}
+
+void detail::check_failed(const char* file, int line, const char* condition, const std::string& message) {
+  std::string_view name(file);
+  if (const size_t at = name.rfind("/src/"); at != std::string_view::npos) name.remove_prefix(at + 1);
+  throw Error(ErrorCode::kInternal, "check", fmt::format("{} ({} at {}:{})", message, condition, name, line),
+              "this is a bug in chaski; please report it with the command you ran");
+}
+
+}  // namespace chaski

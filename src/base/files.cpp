@@ -1,0 +1,169 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+#include <vector>
+
+#include "base/error.h"
+#include "base/utf8.h"
+
+namespace chaski {
+namespace {
+
+std::string reason() { return std::error_code(errno, std::generic_category()).message(); }
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
+  }
+  void add(const void* bytes, size_t count) { EVP_DigestUpdate(context_.get(), bytes, count); }
+  std::string hex() {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    EVP_DigestFinal_ex(context_.get(), digest, &length);
+    std::string text;
+    for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
+    return text;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+};
+
+/// A descriptor that closes itself.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+void write_all(int fd, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", path, reason()),
+                  "check the free space and the permissions of the folder");
+    }
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+}  // namespace
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path.string()) {
+  // O_NONBLOCK: opening a pipe without a writer must not wait.
+  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd_ < 0) throw Error(ErrorCode::kNotFound, "open file", fmt::format("{}: {}", path_, reason()));
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd_);
+    throw Error(ErrorCode::kUnsupported, "open file", fmt::format("{}: expected a regular file", path_));
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+InputFile::~InputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      throw Error(ErrorCode::kCorrupt, "read file", fmt::format("{} at offset {}: {}", path_, offset, reason()));
+    }
+    if (n == 0) {
+      throw Error(ErrorCode::kCorrupt, "read file",
+                  fmt::format("{} ends at offset {}, {} more bytes were expected", path_, offset, out.size()),
+                  "the file is incomplete or was cut while it was read; fetch it again");
+    }
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+}
+
+std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  const InputFile file(path);
+  if (file.size() > max_bytes) {
+    throw Error(ErrorCode::kCorrupt, "read file",
+                fmt::format("{}: {} bytes, at most {} are accepted", file.path(), file.size(), max_bytes));
+  }
+  std::string text(static_cast<size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
+  const std::string target = path.string();
+  std::string partial = target + ".partial-XXXXXX";
+  const Descriptor file{::mkostemp(partial.data(), O_CLOEXEC)};
+  if (file.fd < 0) {
+    throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", target, reason()),
+                "check that the folder exists and may be written");
+  }
+  try {
+    write_all(file.fd, text, target);
+    if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) {
+      throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", target, reason()));
+    }
+  } catch (...) {
+    ::unlink(partial.c_str());
+    throw;
+  }
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  const Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.fd >= 0) ::fsync(directory.fd);
+}
+
+bool is_safe_relative_name(std::string_view name) {
+  if (name.empty() || !is_valid_utf8(name)) return false;
+  int n_parts = 0;
+  while (true) {
+    const size_t slash = name.find('/');
+    const std::string_view part = name.substr(0, slash);
+    if (part.empty() || part == "." || part == ".." || part.size() > 255 || ++n_parts > 16) return false;
+    for (const char c : part) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 || byte == 0x7F || c == '\\' || c == ':') return false;
+    }
+    if (slash == std::string_view::npos) return true;
+    name.remove_prefix(slash + 1);
+  }
+}
+
+std::filesystem::path chaski_home() {
+  if (const char* home = std::getenv("CHASKI_HOME"); home != nullptr && *home != '\0') return home;
+  const char* user = std::getenv("HOME");
+  return std::filesystem::path(user != nullptr ? user : ".") / ".local/share/chaski";
+}
+
+std::string sha256_of_file(const InputFile& file) {
+  Sha256 hash;
+  std::vector<std::byte> chunk(1u << 20);
+  for (uint64_t at = 0; at < file.size();) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(chunk.size(), file.size() - at));
+    file.read_at(at, std::span(chunk).first(n));
+    hash.add(chunk.data(), n);
+    at += n;
+  }
+  return hash.hex();
+}
+
+std::string sha256_of(std::string_view bytes) {
+  Sha256 hash;
+  hash.add(bytes.data(), bytes.size());
+  return hash.hex();
+}
+
+}  // namespace chaski

@@ -1,0 +1,52 @@
+// Files: reading users' files by pread, so that a file cut under us is an error and not a signal; writing
+// atomically; names that may be followed below a folder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace chaski {
+
+/// A regular file opened for reading. Reads are thread-safe and do not move a position.
+class InputFile {
+ public:
+  /// Throws Error(kNotFound), or Error(kUnsupported) for what is not a regular file (folder, pipe, device).
+  explicit InputFile(const std::filesystem::path& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  uint64_t size() const { return size_; }  ///< in bytes, when it was opened
+  /// Fill `out` from `offset`. Throws Error(kCorrupt) naming file and offset where the file ends before.
+  void read_at(uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+};
+
+/// The whole file as text, refused over `max_bytes` before anything is read.
+std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = 64u << 20);
+
+/// Write `text` to `path` so that a reader sees the old content or the new, never a part.
+void write_file_atomic(const std::filesystem::path& path, std::string_view text);
+
+/// Whether `name` is a relative path that stays below its folder: no empty, `.` or `..` part, no absolute or
+/// drive form, no backslash, colon, NUL or control character, valid UTF-8, at most 16 parts of 255 bytes.
+bool is_safe_relative_name(std::string_view name);
+
+/// $CHASKI_HOME, or ~/.local/share/chaski.
+std::filesystem::path chaski_home();
+
+/// Lower-case hex SHA-256 of a whole file.
+std::string sha256_of_file(const InputFile& file);
+std::string sha256_of(std::string_view bytes);
+
+}  // namespace chaski
