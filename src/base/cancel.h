@@ -1,5 +1,5 @@
-// A flag that asks a long operation to stop: set from a signal handler or another thread, polled between units
-// of work.
+// A flag that asks a long operation to stop: set from a signal handler or another thread, polled between
+// units of work.
 #pragma once
 
 #include <atomic>

@@ -8,7 +8,8 @@ namespace {
 constexpr std::array<ErrorTraits, 9> kTable{{
     {ErrorCode::kUsage, "usage", 2, 400, "This command or setting is not right", "命令或参数有误"},
     {ErrorCode::kNotFound, "not_found", 3, 404, "Not found", "未找到"},
-    {ErrorCode::kCorrupt, "corrupt", 4, 422, "This file is damaged or not what it says it is", "文件损坏或内容不符"},
+    {ErrorCode::kCorrupt, "corrupt", 4, 422, "This file is damaged or not what it says it is",
+     "文件损坏或内容不符"},
     {ErrorCode::kUnsupported, "unsupported", 5, 422, "This is not supported", "不支持"},
     {ErrorCode::kOutOfMemory, "out_of_memory", 6, 503, "Not enough memory", "内存不足"},
     {ErrorCode::kDevice, "device", 7, 503, "The device failed", "设备出错"},

@@ -69,9 +69,9 @@ namespace detail {
 }  // namespace chaski
 
 /// A bug of ours, not of the user's input: throws Error(kInternal). CHECK(condition, "format {}", args…).
-#define CHECK(condition, ...)                                                                          \
-  do {                                                                                                 \
-    if (!(condition)) [[unlikely]] {                                                                   \
-      ::chaski::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));      \
-    }                                                                                                  \
+#define CHECK(condition, ...)                                                                     \
+  do {                                                                                            \
+    if (!(condition)) [[unlikely]] {                                                              \
+      ::chaski::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
+    }                                                                                             \
   } while (false)

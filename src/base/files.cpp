@@ -22,7 +22,8 @@ std::string reason() { return std::error_code(errno, std::generic_category()).me
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
+    CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
+          "SHA-256 is not available");
   }
   void add(const void* bytes, size_t count) { EVP_DigestUpdate(context_.get(), bytes, count); }
   std::string hex() {
@@ -81,7 +82,8 @@ void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
     const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      throw Error(ErrorCode::kCorrupt, "read file", fmt::format("{} at offset {}: {}", path_, offset, reason()));
+      throw Error(ErrorCode::kCorrupt, "read file",
+                  fmt::format("{} at offset {}: {}", path_, offset, reason()));
     }
     if (n == 0) {
       throw Error(ErrorCode::kCorrupt, "read file",
@@ -114,7 +116,8 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view text)
   }
   try {
     write_all(file.fd, text, target);
-    if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) {
+    if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 ||
+        ::rename(partial.c_str(), target.c_str()) != 0) {
       throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", target, reason()));
     }
   } catch (...) {

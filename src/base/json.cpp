@@ -21,14 +21,17 @@ class TreeBuilder : public nlohmann::json_sax<J> {
   bool boolean(bool value) override { return put(J(value)); }
   bool number_integer(typename J::number_integer_t value) override { return put(J(value)); }
   bool number_unsigned(typename J::number_unsigned_t value) override { return put(J(value)); }
-  bool number_float(typename J::number_float_t value, const typename J::string_t&) override { return put(J(value)); }
+  bool number_float(typename J::number_float_t value, const typename J::string_t&) override {
+    return put(J(value));
+  }
   bool string(typename J::string_t& value) override { return put(J(std::move(value))); }
   bool binary(typename J::binary_t&) override { return false; }
 
   bool start_object(std::size_t) override { return open(J::object()); }
   bool start_array(std::size_t) override { return open(J::array()); }
   bool key(typename J::string_t& name) override {
-    if (!keys_.back().insert(name).second) fail(where_, fmt::format("key \"{}\" stands twice", printable(name)));
+    if (!keys_.back().insert(name).second)
+      fail(where_, fmt::format("key \"{}\" stands twice", printable(name)));
     pending_key_.back() = std::move(name);
     return true;
   }
@@ -37,8 +40,9 @@ class TreeBuilder : public nlohmann::json_sax<J> {
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
     const std::string_view text(e.what());
     const size_t colon = text.rfind(": ");
-    fail(where_, fmt::format("invalid JSON at offset {}: {}", position,
-                             printable(colon == std::string_view::npos ? text : text.substr(colon + 2), 160)));
+    fail(where_,
+         fmt::format("invalid JSON at offset {}: {}", position,
+                     printable(colon == std::string_view::npos ? text : text.substr(colon + 2), 160)));
   }
 
   J take() { return std::move(root_); }
@@ -138,8 +142,10 @@ const Json* find(const Json& object, std::string_view key, std::string_view wher
   return it == object.end() || it->is_null() ? nullptr : &*it;
 }
 
-[[noreturn]] void wrong_type(std::string_view where, std::string_view key, std::string_view expected, const Json& found) {
-  fail(where, fmt::format("field \"{}\": expected {}, found {}", key, expected, printable(to_json_text(found), 60)));
+[[noreturn]] void wrong_type(std::string_view where, std::string_view key, std::string_view expected,
+                             const Json& found) {
+  fail(where,
+       fmt::format("field \"{}\": expected {}, found {}", key, expected, printable(to_json_text(found), 60)));
 }
 
 const Json& require(const Json& object, std::string_view key, std::string_view where) {
@@ -149,8 +155,8 @@ const Json& require(const Json& object, std::string_view key, std::string_view w
 }
 
 int64_t as_int(const Json& value, std::string_view key, std::string_view where) {
-  const bool fits = value.is_number_integer() &&
-                    (!value.is_number_unsigned() || value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() ||
+                                                  value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
   if (!fits) wrong_type(where, key, "an integer", value);
   return value.get<int64_t>();
 }
@@ -180,7 +186,8 @@ bool get_bool(const Json& object, std::string_view key, bool fallback, std::stri
   if (!value->is_boolean()) wrong_type(where, key, "true or false", *value);
   return value->get<bool>();
 }
-std::string get_string(const Json& object, std::string_view key, std::string_view fallback, std::string_view where) {
+std::string get_string(const Json& object, std::string_view key, std::string_view fallback,
+                       std::string_view where) {
   const Json* value = find(object, key, where);
   if (value == nullptr) return std::string(fallback);
   if (!value->is_string()) wrong_type(where, key, "a string", *value);

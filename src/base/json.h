@@ -16,8 +16,8 @@ using OrderedJson = nlohmann::ordered_json;
 struct JsonLimits {
   size_t max_bytes = 64u << 20;
   int max_depth = 64;
-  /// Accept the literals NaN, Infinity and -Infinity, as Python writes them; they become strings of that name,
-  /// so that reading one as a number is an error and ignoring one is not.
+  /// Accept the literals NaN, Infinity and -Infinity, as Python writes them; they become strings of that
+  /// name, so that reading one as a number is an error and ignoring one is not.
   bool allow_nonfinite_literals = false;
 };
 
@@ -25,12 +25,13 @@ struct JsonLimits {
 Json parse_json(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 OrderedJson parse_ordered_json(std::string_view text, std::string_view where, const JsonLimits& limits = {});
 
-/// Typed reads of `object[key]`. Absent or null gives `fallback`; the wrong type throws Error(kCorrupt) naming
-/// `where`, the key, what was expected and what was found. `require_*` throw where the key is absent.
+/// Typed reads of `object[key]`. Absent or null gives `fallback`; the wrong type throws Error(kCorrupt)
+/// naming `where`, the key, what was expected and what was found. `require_*` throw where the key is absent.
 int64_t get_int(const Json& object, std::string_view key, int64_t fallback, std::string_view where);
 double get_number(const Json& object, std::string_view key, double fallback, std::string_view where);
 bool get_bool(const Json& object, std::string_view key, bool fallback, std::string_view where);
-std::string get_string(const Json& object, std::string_view key, std::string_view fallback, std::string_view where);
+std::string get_string(const Json& object, std::string_view key, std::string_view fallback,
+                       std::string_view where);
 int64_t require_int(const Json& object, std::string_view key, std::string_view where);
 double require_number(const Json& object, std::string_view key, std::string_view where);
 std::string require_string(const Json& object, std::string_view key, std::string_view where);

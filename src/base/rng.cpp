@@ -21,8 +21,8 @@ std::array<uint32_t, 4> philox(const std::array<uint32_t, 4>& counter, uint64_t 
 
 double uniform01(uint64_t seed, uint64_t sample, uint64_t position) {
   const std::array<uint32_t, 4> words =
-      philox({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), static_cast<uint32_t>(sample),
-              static_cast<uint32_t>(sample >> 32)},
+      philox({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
+              static_cast<uint32_t>(sample), static_cast<uint32_t>(sample >> 32)},
              seed);
   const uint64_t bits = (static_cast<uint64_t>(words[0]) << 32 | words[1]) >> 11;
   return static_cast<double>(bits) * 0x1p-53;

@@ -1,5 +1,5 @@
-// Counter-based random numbers: a pure function of (seed, stream, position), so that a draw does not depend on
-// what was drawn before, in which batch, or on which thread. Source: docs/sources.md#philox.
+// Counter-based random numbers: a pure function of (seed, stream, position), so that a draw does not depend
+// on what was drawn before, in which batch, or on which thread. Source: docs/sources.md#philox.
 #pragma once
 
 #include <array>

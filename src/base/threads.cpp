@@ -124,7 +124,8 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::n_threads() const { return state_->n_threads; }
 
-void ThreadPool::parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t, int)>& work) {
+void ThreadPool::parallel_for(int64_t n, int64_t grain,
+                              const std::function<void(int64_t, int64_t, int)>& work) {
   if (n <= 0) return;
   State& s = *state_;
   if (s.n_threads == 1 || n <= grain) {

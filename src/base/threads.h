@@ -1,4 +1,5 @@
-// The thread pool: work handed out piece by piece, so that a neighbour who takes a core delays one piece only.
+// The thread pool: work handed out piece by piece, so that a neighbour who takes a core delays one piece
+// only.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ class ThreadPool {
 
   int n_threads() const;
 
-  /// Call `work(begin, end, worker)` over [0, n) in pieces of `grain`; returns when all are done. `worker` is in
-  /// [0, n_threads). The first exception thrown by a piece is rethrown here. Not reentrant.
+  /// Call `work(begin, end, worker)` over [0, n) in pieces of `grain`; returns when all are done. `worker` is
+  /// in [0, n_threads). The first exception thrown by a piece is rethrown here. Not reentrant.
   void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t, int)>& work);
 
  private:

@@ -3,7 +3,8 @@
 namespace chaski {
 namespace {
 
-/// The range that the second byte of a sequence may have, by its lead byte; length 0 for bytes that lead nothing.
+/// The range that the second byte of a sequence may have, by its lead byte; length 0 for bytes that lead
+/// nothing.
 struct Lead {
   int length;
   unsigned char low;
@@ -91,7 +92,8 @@ size_t incomplete_utf8_tail(std::string_view text) {
     const auto byte = static_cast<unsigned char>(text[text.size() - back]);
     if ((byte & 0xC0) == 0x80) continue;
     const Utf8Char c = decode_utf8(text, text.size() - back);
-    const bool ends_early = !c.is_valid && static_cast<size_t>(c.length) == back && byte >= 0xC2 && byte <= 0xF4;
+    const bool ends_early =
+        !c.is_valid && static_cast<size_t>(c.length) == back && byte >= 0xC2 && byte <= 0xF4;
     return ends_early ? back : 0;
   }
   return 0;
