@@ -1,0 +1,65 @@
+// What a device family offers the rest of the program. Its folder below this one is the only code that knows
+// it; only cli/backends.cpp names it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/llama.h"
+#include "model/runner.h"
+
+namespace chaski {
+
+enum class Precision {
+  kExact,  ///< f32 arithmetic and cache, weights dequantised as stored
+  kFast    ///< what the device does best, within a stated divergence from exact
+};
+std::string_view name_of(Precision precision);
+
+/// What `doctor` prints about one device, present or not.
+struct DeviceInfo {
+  std::string id;           ///< "cpu", "cuda:0"
+  std::string name;         ///< "AMD EPYC …"
+  std::string device_kind;  ///< cpu, cuda, ascend, emulated, modelled
+  std::string path;         ///< the code path chosen: "avx2", "avx512"
+  bool is_available = false;
+  std::string reason;  ///< why not, where it is not
+};
+
+struct DeviceOptions {
+  Precision precision = Precision::kFast;
+  int n_threads = 0;     ///< 0: as many as the machine has cores for us
+  std::string isa;       ///< force a code path ("scalar", "avx2", …); empty: the best there is
+  std::string kv_dtype;  ///< "f32", "f16", "bf16"; empty: the device's choice
+};
+
+/// An opened device: memory, ops, cache geometry, runners. Not thread-safe: one engine drives it.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const DeviceInfo& info() const = 0;
+  virtual Precision precision() const = 0;
+  virtual int n_threads() const = 0;
+  virtual Ops& ops() = 0;
+  virtual KvLayout kv_layout(const ModelConfig& config) const = 0;
+  /// Over `ops`: this device's own, or a decorator of it. The fastest runner that these ops allow.
+  virtual std::unique_ptr<Runner> make_runner(Ops& ops, const LlamaModel& model, const KvStorage& kv,
+                                              const RunnerLimits& limits) = 0;
+  /// Bytes of weights as this device holds them.
+  virtual int64_t weight_bytes() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;  ///< "cpu", "cuda", "ascend"
+  /// What is there. Never throws: absence is an answer.
+  virtual std::vector<DeviceInfo> probe() const noexcept = 0;
+  /// Throws Error(kDevice) or Error(kUsage) where `index` or the options cannot be had.
+  virtual std::unique_ptr<Device> open(int index, const DeviceOptions& options) const = 0;
+};
+
+}  // namespace chaski

@@ -1,0 +1,74 @@
+// One model as files hold it: config, weights, tokenizer data and chat template, from a Hugging Face
+// directory, a GGUF file or the synthetic writer. Nothing is computed here and nothing from the model is ever
+// executed.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "format/model_config.h"
+#include "tensor/weight_source.h"
+
+namespace chaski {
+
+/// The tokenizer as the file has it; text/ makes a tokenizer of it.
+struct TokenizerData {
+  // Hugging Face: the files' texts. Empty for GGUF.
+  std::string tokenizer_json;
+  std::string tokenizer_config_json;
+  // GGUF: the arrays of tokenizer.ggml.*. Empty for Hugging Face.
+  std::string gguf_model;  ///< "gpt2", "llama"
+  std::string gguf_pre;    ///< "llama-bpe", "smollm", …
+  std::vector<std::string> tokens;
+  std::vector<int32_t> token_types;
+  std::vector<std::string> merges;
+  std::optional<int32_t> bos, eos, eot, pad;
+  std::optional<bool> add_bos;
+};
+
+/// What the model's makers advise (generation_config.json), where they do.
+struct GenerationDefaults {
+  std::optional<double> temperature, top_p, repetition_penalty;
+  std::optional<int64_t> top_k;
+};
+
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  /// A directory of safetensors, a .gguf file, or "synthetic:SHAPE[@FORMAT]". Throws naming file, field and
+  /// offset.
+  static std::shared_ptr<const Checkpoint> open(const std::string& path);
+
+  const ModelConfig& config() const { return config_; }
+  const TokenizerData& tokenizer() const { return tokenizer_; }
+  const std::string& chat_template() const { return chat_template_; }  ///< empty where the model has none
+  const GenerationDefaults& generation() const { return generation_; }
+  const std::string& path() const { return path_; }
+  const std::string& kind() const { return kind_; }  ///< "safetensors", "gguf", "synthetic"
+  bool is_synthetic() const { return kind_ == "synthetic"; }
+
+  /// Names of all weights, sorted, as Hugging Face names them.
+  virtual std::vector<std::string> names() const = 0;
+  /// The weight, or null where there is none of that name.
+  virtual WeightSourcePtr find(std::string_view name) const = 0;
+  /// The weight of exactly this shape. Throws Error(kCorrupt) naming weight, expected, found and file.
+  WeightSourcePtr require(std::string_view name, const Shape& shape) const;
+  /// SHA-256 of the weight files' bytes (several: of their digests in name order); for records.
+  virtual std::string content_hash() const = 0;
+  /// Bytes of all weights as stored.
+  virtual uint64_t weight_bytes() const = 0;
+
+ protected:
+  std::string path_, kind_, chat_template_;
+  ModelConfig config_;
+  TokenizerData tokenizer_;
+  GenerationDefaults generation_;
+};
+
+}  // namespace chaski

@@ -1,0 +1,63 @@
+#include "ops/batch.h"
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace chaski {
+
+std::string_view name_of(Phase phase) {
+  switch (phase) {
+    case Phase::kPrefill:
+      return "prefill";
+    case Phase::kDecode:
+      return "decode";
+    case Phase::kMixed:
+      return "mixed";
+    case Phase::kVerify:
+      return "verify";
+  }
+  return "?";
+}
+
+void Batch::clear() {
+  token_ids.clear();
+  positions.clear();
+  sequence_of_row.clear();
+  slots.clear();
+  page_table.clear();
+  outputs.clear();
+  n_sequences = 0;
+}
+
+KvLayout KvLayout::token_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim) {
+  const Strides strides{page_tokens * n_kv_heads * head_dim, n_kv_heads * head_dim, head_dim, 1};
+  return {dtype,   page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim),
+          strides, strides};
+}
+
+KvLayout KvLayout::head_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim) {
+  const Strides strides{page_tokens * n_kv_heads * head_dim, head_dim, page_tokens * head_dim, 1};
+  return {dtype,   page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim),
+          strides, strides};
+}
+
+KvStorage::KvStorage(Memory& memory, const KvLayout& layout, int64_t n_layers, int32_t n_pages)
+    : layout_(layout), n_pages_(n_pages) {
+  CHECK(n_pages > 0 && n_layers > 0, "a cache of {} layers and {} pages", n_layers, n_pages);
+  const auto bytes = checked_mul<int64_t>(layout.page_bytes(), n_pages);
+  CHECK(bytes.has_value(), "a cache of {} pages is too large", n_pages);
+  for (int64_t i = 0; i < n_layers; ++i) {
+    k_.push_back(memory.allocate(static_cast<size_t>(*bytes), "the key cache"));
+    v_.push_back(memory.allocate(static_cast<size_t>(*bytes), "the value cache"));
+  }
+}
+
+KvLayer KvStorage::layer(int64_t index) const {
+  return {k_[static_cast<size_t>(index)].data(), v_[static_cast<size_t>(index)].data(), &layout_, n_pages_};
+}
+
+int64_t KvStorage::bytes() const {
+  return 2 * static_cast<int64_t>(k_.size()) * layout_.page_bytes() * n_pages_;
+}
+
+}  // namespace chaski
