@@ -1,0 +1,75 @@
+// The engine: requests in, answers out. Each step is schedule, run, sample, apply. One thread drives it; no
+// locks here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/cancel.h"
+#include "engine/request.h"
+#include "text/tokenizer.h"
+
+namespace chaski {
+
+class FallbackOps;
+
+struct EngineOptions {
+  int64_t context = 4096;       ///< positions a sequence may have; at most the model's
+  int32_t max_sequences = 8;    ///< at once
+  int32_t max_step_rows = 256;  ///< prompt tokens are taken in chunks of at most so many
+  int32_t n_pages = 0;          ///< of the KV cache; 0: enough for max_sequences × context, within reason
+};
+
+struct EngineStats {
+  int64_t n_steps = 0;
+  int64_t n_prompt_tokens = 0;  ///< computed
+  int64_t n_generated_tokens = 0;
+  int64_t n_preemptions = 0;
+  double prefill_s = 0;  ///< in steps whose rows are all prompt
+  double decode_s = 0;   ///< in all other steps
+  int64_t kv_bytes = 0;
+};
+
+using RequestId = int64_t;
+
+class Engine {
+ public:
+  /// Runs `model`, whose weights are in `ops` (the device's own or a decorator). All must outlive the engine.
+  Engine(Device& device, Ops& ops, const LlamaModel& model, const Tokenizer& tokenizer,
+         const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Admit a request. Throws Error(kUsage) where it is empty, holds ids outside the vocabulary, or leaves no
+  /// room for a token in the context or in max_length (both numbers named).
+  RequestId submit(Request request, OnText on_text = {});
+  /// One step over all that waits and runs; false when there is nothing to do.
+  bool step();
+  void cancel(RequestId id);
+  bool is_finished(RequestId id) const;
+  /// The finished answer, which the engine then forgets.
+  Answer take(RequestId id);
+
+  /// submit, step until finished, take; stops with what there is when `cancel` is set.
+  Answer generate(Request request, OnText on_text = {}, const CancelToken* cancel = nullptr);
+  /// Logits of every position of `ids` given those before it, f32 [n, vocab], by prefill in chunks; for
+  /// perplexity. `on_rows(first_position, n_rows, logits)` is called chunk by chunk.
+  void score(const std::vector<int32_t>& ids,
+             const std::function<void(int64_t first, int64_t n_rows, const float* logits)>& on_rows);
+
+  const EngineStats& stats() const;
+  const EngineOptions& options() const;
+  Runner& runner();
+  /// Throws Error(kInternal) where pages, reference counts and sequences do not agree.
+  void check_integrity() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace chaski
