@@ -18,7 +18,8 @@ MACHINE_PATH = re.compile(r"(?<![\w./~$}-])/(?:work|root|home/\w+|Users/\w+)/\w"
 def text_files(root: pathlib.Path) -> list[str]:
     found = []
     for folder, below, names in os.walk(root):
-        below[:] = [b for b in below if b not in SKIPPED_FOLDERS and not (folder == str(root) and b.startswith("build"))]
+        below[:] = [b for b in below if b not in SKIPPED_FOLDERS
+                    and not (folder == str(root) and b.startswith(("build", ".venv")))]
         found += [(pathlib.Path(folder) / name).relative_to(root).as_posix() for name in names]
     return sorted(found)
 
