@@ -1,27 +1,24 @@
 #!/usr/bin/env python3
 """Checks the text files of the tree: no trailing blanks, no tabs in C++, no conflict markers, no paths of one person's
 machine, and that the Python scripts compile. Files under test data are taken as they are. Usage: check_tree.py [ROOT]"""
-import os
 import pathlib
 import re
+import subprocess
 import sys
 
 import source_text
 
-SKIPPED_FOLDERS = {".git", ".cache", "__pycache__", "node_modules"}
 AS_IT_IS = ("tests/data/", "tests/fuzz/corpus/", "LICENSE")
 CONFLICT = re.compile(r"^(<{7} |>{7} |={7}$)")
 # Absolute paths that only one machine has.
 MACHINE_PATH = re.compile(r"(?<![\w./~$}-])/(?:work|root|home/\w+|Users/\w+)/\w")
 
 
-def text_files(root: pathlib.Path) -> list[str]:
-    found = []
-    for folder, below, names in os.walk(root):
-        below[:] = [b for b in below if b not in SKIPPED_FOLDERS
-                    and not (folder == str(root) and b.startswith(("build", ".venv")))]
-        found += [(pathlib.Path(folder) / name).relative_to(root).as_posix() for name in names]
-    return sorted(found)
+def files_of(root: pathlib.Path) -> list[str]:
+    """What git has or would take in."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    return sorted({name for name in listed.split("\0") if name and (root / name).is_file()})
 
 
 def complaints(relative: str, text: str):
@@ -47,7 +44,7 @@ def complaints(relative: str, text: str):
 def main() -> int:
     root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else source_text.ROOT
     problems = []
-    files = text_files(root)
+    files = files_of(root)
     for relative in files:
         data = (root / relative).read_bytes()
         if relative.startswith(AS_IT_IS) or b"\0" in data:

@@ -17,6 +17,7 @@ def copy_tree(to):
         shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".clang-format", "dev"):
         shutil.copy(ROOT / name, to / name)
+    subprocess.run(["git", "init", "-q", str(to)], check=True)
 
 
 class PlantedViolations(unittest.TestCase):
