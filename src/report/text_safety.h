@@ -1,0 +1,28 @@
+// Untrusted text (answers, prompts, names from files) made safe for a terminal, for Markdown, and for
+// columns.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace chaski {
+
+/// The text without control characters (C0 but newline and tab, DEL, C1) and with invalid UTF-8 as U+FFFD, so
+/// that it cannot move a terminal's cursor or change its state.
+std::string strip_controls(std::string_view text);
+
+/// One line of running Markdown text that shows exactly `text`: markup escaped, newlines as spaces.
+std::string markdown_inline(std::string_view text);
+
+/// A fenced block that shows `text` and cannot be closed by it.
+std::string markdown_fence(std::string_view text);
+
+/// Columns that `text` takes on a terminal: East Asian wide characters two, combining ones none.
+int display_width(std::string_view text);
+
+/// `text` with spaces after it up to `width` columns; longer text is cut with an ellipsis.
+std::string pad_right(std::string_view text, int width);
+/// `text` with spaces before it up to `width` columns.
+std::string pad_left(std::string_view text, int width);
+
+}  // namespace chaski

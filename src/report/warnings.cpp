@@ -1,0 +1,67 @@
+#include "report/warnings.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+
+namespace chaski {
+namespace {
+
+struct Sentence {
+  std::string_view code, en, zh;
+};
+
+constexpr std::array<Sentence, 9> kSentences{{
+    {"synthetic_weights",
+     "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
+     "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
+    {"single_sample",
+     "Each question was asked once, with sampling on: times and answers are one draw and carry no spread. "
+     "Use --samples K.",
+     "每题只问了一次，且为随机采样：时间与回答只是一次抽样，无法说明波动。请用 --samples K。"},
+    {"single_timing", "Each question was timed once: the seconds carry no spread. Use --samples K.",
+     "每题只计时一次：用时无法说明波动。请用 --samples K。"},
+    {"small_model",
+     "The model has fewer than 1 billion parameters: weak answers are what it can do, not a fault of the "
+     "run.",
+     "模型参数不足 10 亿：回答质量差是模型能力所限，并非运行故障。"},
+    {"raw_template",
+     "The prompts were wrapped by a template given by hand, not by the one the model was trained on: quality "
+     "may "
+     "suffer for that reason alone.",
+     "提示词使用了手工指定的模板，而非模型训练所用的模板：仅此一点就可能使质量下降。"},
+    {"no_template", "The model has no chat template: the questions were given as plain text to continue.",
+     "模型没有对话模板：问题作为普通文本交给模型续写。"},
+    {"cut_answers",
+     "Some answers were cut by the length limit: their seconds and tokens are those of the limit, not of the "
+     "answer.",
+     "部分回答因长度上限被截断：其用时与词元数取决于上限，而非回答本身。"},
+    {"failed_answers",
+     "Some questions failed and have no answer; totals and means still count the seconds they took.",
+     "部分问题运行失败，没有回答；总计与平均仍计入其用时。"},
+    {"not_optimised",
+     "This build of the program is not optimised: its speed says nothing about the released program.",
+     "当前程序并非优化构建：其速度不代表正式发布的程序。"},
+}};
+
+const Sentence* find(std::string_view code) {
+  const auto* it = std::find_if(kSentences.begin(), kSentences.end(),
+                                [code](const Sentence& sentence) { return sentence.code == code; });
+  return it == kSentences.end() ? nullptr : it;
+}
+
+}  // namespace
+
+RunWarning make_warning(std::string_view code) {
+  const Sentence* sentence = find(code);
+  CHECK(sentence != nullptr, "unknown warning {}", code);
+  return {std::string(code), std::string(sentence->en)};
+}
+
+std::string warning_text(const RunWarning& warning, Lang lang) {
+  const Sentence* sentence = find(warning.code);
+  return sentence == nullptr ? warning.message : std::string(tr(lang, sentence->en, sentence->zh));
+}
+
+}  // namespace chaski
