@@ -1,0 +1,243 @@
+#include "text/bpe.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+
+#include "base/error.h"
+
+namespace chaski {
+namespace {
+
+constexpr size_t kShortPiece = 64;  // up to here, looking for the best pair by a scan beats a queue
+
+uint64_t mix(uint64_t hash) {
+  hash ^= hash >> 32;
+  hash *= 0x9FB21C651E98DF25u;
+  return hash ^ hash >> 29;
+}
+
+uint64_t hash_bytes(std::string_view bytes) {
+  uint64_t hash = bytes.size() * 0x9E3779B97F4A7C15u;
+  while (bytes.size() >= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), 8);
+    hash = mix(hash ^ word) + word;
+    bytes.remove_prefix(8);
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, bytes.data(), bytes.size());
+  return mix(mix(hash ^ word));
+}
+
+/// A power of two of which `n` entries fill at most half.
+size_t table_size(size_t n) { return std::bit_ceil(n * 2 + 2); }
+
+[[noreturn]] void corrupt(std::string_view where, const std::string& message) {
+  throw Error(ErrorCode::kCorrupt, "load tokenizer", fmt::format("{}: {}", where, message));
+}
+
+}  // namespace
+
+PieceTable::PieceTable(const std::vector<std::string>& pieces, const std::vector<bool>& is_left_out,
+                       std::string_view where)
+    : slots_(table_size(pieces.size())) {
+  CHECK(pieces.size() == is_left_out.size(), "{} pieces, {} flags", pieces.size(), is_left_out.size());
+  size_t n_bytes = 0;
+  for (const std::string& piece : pieces) n_bytes += piece.size();
+  bytes_.reserve(n_bytes);
+  ends_.reserve(pieces.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const std::string& piece = pieces[i];
+    bytes_ += piece;
+    ends_.push_back(bytes_.size());
+    if (is_left_out[i] || piece.empty()) continue;
+    const uint64_t hash = hash_bytes(piece);
+    const auto tag = static_cast<uint32_t>(hash >> 32);
+    size_t at = hash & (slots_.size() - 1);
+    for (; slots_[at].id >= 0; at = (at + 1) & (slots_.size() - 1)) {
+      if (slots_[at].tag == tag && this->piece(slots_[at].id) == piece) {
+        corrupt(where, fmt::format("tokens {} and {} are both \"{}\"", slots_[at].id, i, printable(piece)));
+      }
+    }
+    slots_[at] = {tag, static_cast<int32_t>(i)};
+  }
+}
+
+std::string_view PieceTable::piece(int32_t id) const {
+  const auto i = static_cast<size_t>(id);
+  const uint64_t begin = i == 0 ? 0 : ends_[i - 1];
+  return std::string_view(bytes_).substr(begin, ends_[i] - begin);
+}
+
+int32_t PieceTable::find(std::string_view bytes) const {
+  const uint64_t hash = hash_bytes(bytes);
+  const auto tag = static_cast<uint32_t>(hash >> 32);
+  for (size_t at = hash & (slots_.size() - 1); slots_[at].id >= 0; at = (at + 1) & (slots_.size() - 1)) {
+    if (slots_[at].tag == tag && piece(slots_[at].id) == bytes) return slots_[at].id;
+  }
+  return -1;
+}
+
+MergeTable::MergeTable(size_t n_merges) : slots_(table_size(n_merges)) {}
+
+size_t MergeTable::slot_of(int32_t left, int32_t right) const {
+  const uint64_t key =
+      static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  size_t at = mix(key * 0x9E3779B97F4A7C15u) & (slots_.size() - 1);
+  while (slots_[at].left >= 0 && (slots_[at].left != left || slots_[at].right != right)) {
+    at = (at + 1) & (slots_.size() - 1);
+  }
+  return at;
+}
+
+void MergeTable::insert(int32_t left, int32_t right, Merge merge) {
+  slots_[slot_of(left, right)] = {left, right, merge};
+}
+
+MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
+  return slots_[slot_of(left, right)].merge;
+}
+
+Bpe::Bpe(PieceTable pieces, const Merges& merges, bool takes_whole_pieces, std::string_view where)
+    : pieces_(std::move(pieces)) {
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    byte_ids_[byte] = pieces_.find(std::string_view(&c, 1));
+  }
+  if (merges.empty()) {
+    derive_merges_from_ranks();
+  } else {
+    load_merges(merges, where);
+  }
+  is_whole_.assign(static_cast<size_t>(pieces_.size()), true);
+  if (takes_whole_pieces || merges.empty()) return;
+  BpeScratch scratch;
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < pieces_.size(); ++id) {
+    ids.clear();
+    merge_long(pieces_.piece(id), scratch, ids);
+    is_whole_[static_cast<size_t>(id)] = ids.size() == 1 && ids[0] == id;
+  }
+}
+
+void Bpe::load_merges(const Merges& merges, std::string_view where) {
+  merges_ = MergeTable(merges.size());
+  std::string joined;
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    const auto& [left, right] = merges[rank];
+    joined.assign(left).append(right);
+    const int32_t left_id = pieces_.find(left);
+    const int32_t right_id = pieces_.find(right);
+    const int32_t id = pieces_.find(joined);
+    if (left_id < 0 || right_id < 0 || id < 0) {
+      const std::string& unknown = left_id < 0 ? left : right_id < 0 ? right : joined;
+      corrupt(where, fmt::format("merge {} names \"{}\", which is no token", rank, printable(unknown)));
+    }
+    merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), id});
+  }
+}
+
+void Bpe::derive_merges_from_ranks() {
+  struct Found {
+    int32_t left, right, id;
+  };
+  std::vector<Found> found;
+  for (int32_t id = 0; id < pieces_.size(); ++id) {
+    const std::string_view piece = pieces_.piece(id);
+    if (piece.size() < 2 || pieces_.find(piece) != id) continue;
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      const int32_t left = pieces_.find(piece.substr(0, cut));
+      const int32_t right = left < 0 ? -1 : pieces_.find(piece.substr(cut));
+      if (right >= 0) found.push_back({left, right, id});
+    }
+  }
+  merges_ = MergeTable(found.size());
+  for (const Found& f : found) merges_.insert(f.left, f.right, {static_cast<uint32_t>(f.id), f.id});
+}
+
+void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
+  const int32_t id = pieces_.find(piece);
+  if (id >= 0 && is_whole_[static_cast<size_t>(id)]) {
+    ids.push_back(id);
+  } else if (piece.size() <= kShortPiece) {
+    merge_short(piece, ids);
+  } else {
+    merge_long(piece, scratch, ids);
+  }
+}
+
+void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
+  std::array<int32_t, kShortPiece> parts;
+  std::array<MergeTable::Merge, kShortPiece> merges;  // merges[i]: of parts[i] and parts[i + 1]
+  size_t n = 0;
+  for (const char c : piece) {
+    if (const int32_t id = byte_id(static_cast<unsigned char>(c)); id >= 0) parts[n++] = id;
+  }
+  for (size_t i = 0; i + 1 < n; ++i) merges[i] = merges_.find(parts[i], parts[i + 1]);
+  while (n > 1) {
+    size_t best = 0;
+    for (size_t i = 1; i + 1 < n; ++i) {
+      if (merges[i].rank < merges[best].rank) best = i;
+    }
+    if (merges[best].rank == MergeTable::kNoMerge) break;
+    parts[best] = merges[best].id;
+    --n;
+    std::copy(parts.begin() + best + 2, parts.begin() + n + 1, parts.begin() + best + 1);
+    if (best + 1 < n) {
+      std::copy(merges.begin() + best + 2, merges.begin() + n, merges.begin() + best + 1);
+      merges[best] = merges_.find(parts[best], parts[best + 1]);
+    }
+    if (best > 0) merges[best - 1] = merges_.find(parts[best - 1], parts[best]);
+  }
+  ids.insert(ids.end(), parts.begin(), parts.begin() + n);
+}
+
+void Bpe::merge_long(std::string_view piece, BpeScratch& s, std::vector<int32_t>& ids) const {
+  s.ids.clear();
+  for (const char c : piece) {
+    if (const int32_t id = byte_id(static_cast<unsigned char>(c)); id >= 0) s.ids.push_back(id);
+  }
+  // A linked list of parts, and a queue of (rank, place); an entry whose rank is no longer that of its place
+  // is stale.
+  const auto n = static_cast<int32_t>(s.ids.size());
+  s.previous.resize(s.ids.size());
+  s.next.resize(s.ids.size());
+  s.merges.assign(s.ids.size(), {});
+  s.queue.clear();
+  const auto entry = [](uint32_t rank, int32_t at) {
+    return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(at);
+  };
+  for (int32_t i = 0; i < n; ++i) {
+    s.previous[i] = i - 1;
+    s.next[i] = i + 1;
+    if (i + 1 == n) break;
+    s.merges[i] = merges_.find(s.ids[i], s.ids[i + 1]);
+    if (s.merges[i].rank != MergeTable::kNoMerge) s.queue.push_back(entry(s.merges[i].rank, i));
+  }
+  std::make_heap(s.queue.begin(), s.queue.end(), std::greater<>());
+  const auto refresh = [&](int32_t at) {
+    s.merges[at] = s.next[at] < n ? merges_.find(s.ids[at], s.ids[s.next[at]]) : MergeTable::Merge{};
+    if (s.merges[at].rank == MergeTable::kNoMerge) return;
+    s.queue.push_back(entry(s.merges[at].rank, at));
+    std::push_heap(s.queue.begin(), s.queue.end(), std::greater<>());
+  };
+  while (!s.queue.empty()) {
+    const uint64_t top = s.queue.front();
+    std::pop_heap(s.queue.begin(), s.queue.end(), std::greater<>());
+    s.queue.pop_back();
+    const auto at = static_cast<int32_t>(top & UINT32_MAX);
+    if (s.merges[at].rank != top >> 32) continue;
+    const int32_t gone = s.next[at];
+    s.ids[at] = s.merges[at].id;
+    s.next[at] = s.next[gone];
+    if (s.next[at] < n) s.previous[s.next[at]] = at;
+    s.merges[gone] = {};
+    refresh(at);
+    if (s.previous[at] >= 0) refresh(s.previous[at]);
+  }
+  for (int32_t at = 0; at < n; at = s.next[at]) ids.push_back(s.ids[at]);
+}
+
+}  // namespace chaski

@@ -1,0 +1,99 @@
+// Byte-pair merging over one pre-token: the tables and the merge loop. How text is cut into pre-tokens is in
+// split.h; special tokens and files are in tokenizer.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace chaski {
+
+/// The bytes of every token, and the way back from bytes to id.
+class PieceTable {
+ public:
+  PieceTable() = default;
+  /// Throws Error(kCorrupt) naming `where` for two ids with the same bytes. Ids whose
+  /// `is_left_out` [vocab] is set, or that have no bytes, cannot be found.
+  PieceTable(const std::vector<std::string>& pieces, const std::vector<bool>& is_left_out,
+             std::string_view where);
+
+  int32_t size() const { return static_cast<int32_t>(ends_.size()); }
+  std::string_view piece(int32_t id) const;
+  int32_t find(std::string_view bytes) const;  ///< the id, or -1
+
+ private:
+  struct Slot {
+    uint32_t tag = 0;
+    int32_t id = -1;
+  };
+  std::string bytes_;           // all pieces, one after the other
+  std::vector<uint64_t> ends_;  // [vocab] in bytes_
+  std::vector<Slot> slots_;
+};
+
+/// From a pair of neighbouring ids to the merge of the two.
+class MergeTable {
+ public:
+  static constexpr uint32_t kNoMerge = UINT32_MAX;
+  struct Merge {
+    uint32_t rank = kNoMerge;  // lower merges first
+    int32_t id = -1;           // what the pair becomes
+  };
+
+  /// Room for `n_merges`; at least one.
+  explicit MergeTable(size_t n_merges = 1);
+  /// A pair that is there already gets the new merge, as in the reference implementation.
+  void insert(int32_t left, int32_t right, Merge merge);
+  Merge find(int32_t left, int32_t right) const;
+
+ private:
+  struct Slot {
+    int32_t left = -1;
+    int32_t right = -1;
+    Merge merge;
+  };
+  size_t slot_of(int32_t left, int32_t right) const;
+  std::vector<Slot> slots_;
+};
+
+/// Buffers that a caller keeps from pre-token to pre-token, so that long ones do not allocate each time.
+struct BpeScratch {
+  std::vector<int32_t> ids, previous, next;
+  std::vector<MergeTable::Merge> merges;
+  std::vector<uint64_t> queue;
+};
+
+/// Byte-level byte-pair encoding of pre-tokens. Immutable after construction; safe to share between threads.
+class Bpe {
+ public:
+  using Merges = std::vector<std::pair<std::string, std::string>>;
+
+  /// Empty `merges`: any two neighbours whose joined bytes are a piece merge, its id being the rank.
+  /// `takes_whole_pieces`: a pre-token that is a piece becomes that id even where merging would give others.
+  /// Throws Error(kCorrupt) naming `where` and the entry that is wrong.
+  Bpe(PieceTable pieces, const Merges& merges, bool takes_whole_pieces, std::string_view where);
+
+  const PieceTable& pieces() const { return pieces_; }
+  /// The token of a single byte, or -1.
+  int32_t byte_id(unsigned char byte) const { return byte_ids_[byte]; }
+
+  /// Append the ids of one pre-token (under 2 GiB). n bytes take O(n log n) time at worst and constant stack.
+  /// Bytes without a token are left out, as the reference does where a vocabulary has no unknown token.
+  void encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
+
+ private:
+  void load_merges(const Merges& merges, std::string_view where);
+  void derive_merges_from_ranks();
+  void merge_short(std::string_view piece, std::vector<int32_t>& ids) const;
+  void merge_long(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
+
+  PieceTable pieces_;
+  MergeTable merges_;
+  std::array<int32_t, 256> byte_ids_{};
+  std::vector<bool> is_whole_;  // [vocab] whether a pre-token that is this piece becomes this id
+};
+
+}  // namespace chaski

@@ -1,0 +1,63 @@
+// Prints the ids of texts, for tokenizer_parity.py: `tokenize_lines FILE [special]` reads one JSON string a
+// line and prints one JSON list a line; `special` lets special-token text become its token. `tokenize_lines
+// FILE time` reads text and prints MB/s.
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <string>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "text/tokenizer.h"
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int run(int argc, char** argv) {
+  const auto start = std::chrono::steady_clock::now();
+  const chaski::Tokenizer tokenizer = chaski::Tokenizer::open(argv[1]);
+  const std::string mode = argc > 2 ? argv[2] : "";
+  if (mode == "time") {
+    std::fprintf(stderr, "loaded in %.3f s\n", seconds_since(start));
+    const std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
+    for (int i = 0; i < 5; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      const size_t n_ids = tokenizer.encode(text).size();
+      const double seconds = seconds_since(begin);
+      std::printf("%zu bytes, %zu ids, %.4f s, %.1f MB/s\n", text.size(), n_ids, seconds,
+                  static_cast<double>(text.size()) / seconds / 1e6);
+    }
+    return 0;
+  }
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    const std::string text = chaski::parse_json(line, "stdin").get<std::string>();
+    std::string out = "[";
+    for (const int32_t id : tokenizer.encode(text, {.parse_special = mode == "special"})) {
+      if (out.size() > 1) out += ',';
+      out += std::to_string(id);
+    }
+    out += "]\n";
+    std::fwrite(out.data(), 1, out.size(), stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: tokenize_lines FILE [special|time]\n");
+    return 2;
+  }
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
+}
