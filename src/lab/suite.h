@@ -1,0 +1,60 @@
+// Suites: questions and settings as data, from a folder with suite.yaml and items.jsonl. Nothing in a suite
+// is code. How to add one: docs in CONTRIBUTING.md. Running one: eval.h.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "report/lang.h"
+
+namespace chaski {
+
+/// A text in both languages; one given alone stands for both.
+struct Bilingual {
+  std::string en, zh;
+  const std::string& in(Lang lang) const { return lang == Lang::kZh ? zh : en; }
+};
+
+/// How answers are generated, where the suite says so; names and meanings are transformers'.
+struct SuiteSettings {
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<int64_t> top_k, max_length, max_new_tokens;
+  std::optional<uint64_t> seed;
+  std::optional<std::string> system;
+};
+
+struct SuiteItem {
+  std::string id;    ///< unique in the suite
+  std::string type;  ///< of task, as "code"
+  std::string prompt;
+  Json extra;  ///< all other fields of the line, for scorers: `expects`, `notes`, …
+};
+
+struct Suite {
+  std::string name;
+  Bilingual title, description;
+  std::map<std::string, Bilingual> types;  ///< titles of the types of task
+  SuiteSettings settings;
+  std::vector<SuiteItem> items;
+  std::string source;  ///< the folder, or "built in"
+  std::string sha256;  ///< of suite.yaml and items.jsonl, one after the other
+};
+
+/// A suite from the texts of its two files; `where` names the folder in errors. Throws Error(kCorrupt) naming
+/// file, line and field: a bad line is never skipped.
+Suite parse_suite(std::string_view suite_yaml, std::string_view items_jsonl, std::string_view where);
+
+/// The suite of that name, or in that folder. Looked for as a path, then below `folders` in order, then among
+/// those built in. Throws Error(kNotFound) listing what there is.
+Suite find_suite(const std::string& name_or_path, const std::vector<std::filesystem::path>& folders);
+
+/// Names of the suites in `folders` and built in, sorted.
+std::vector<std::string> suite_names(const std::vector<std::filesystem::path>& folders);
+
+}  // namespace chaski

@@ -1,0 +1,40 @@
+// What this computer is: read where the system says it, empty where it does not.
+#include "machine/machine_info.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <vector>
+
+namespace chaski {
+namespace {
+
+TEST(MachineInfo, SaysWhatThisComputerIs) {
+  const MachineInfo info = machine_info();
+  EXPECT_FALSE(info.cpu.empty());
+  EXPECT_FALSE(info.kernel.empty());
+  EXPECT_GE(info.n_cores, 1);
+  EXPECT_GT(info.memory_bytes, 1 << 20);
+}
+
+TEST(MachineInfo, ReadsTheFilesBelowItsRootAndLeavesEmptyWhatIsNotThere) {
+  const std::filesystem::path root = std::filesystem::path(testing::TempDir()) / "machine-root";
+  std::filesystem::create_directories(root / "proc");
+  std::filesystem::create_directories(root / "etc");
+  std::ofstream(root / "proc/cpuinfo") << "processor\t: 0\nmodel name\t: Toy CPU @ 1 GHz\n";
+  std::ofstream(root / "etc/os-release") << "ID=toy\nPRETTY_NAME=\"Toy OS 1\"\n";
+  const MachineInfo info = machine_info(root);
+  EXPECT_EQ(info.cpu, "Toy CPU @ 1 GHz");
+  EXPECT_EQ(info.os, "Toy OS 1");
+  EXPECT_EQ(info.memory_bytes, 0);
+  std::filesystem::remove_all(root);
+}
+
+TEST(MachineInfo, PeakMemoryGrowsWithWhatIsTouched) {
+  const int64_t before = peak_rss_bytes();
+  const std::vector<char> touched(64 << 20, 1);
+  EXPECT_GE(peak_rss_bytes(), before + static_cast<int64_t>(touched.size()) / 2);
+}
+
+}  // namespace
+}  // namespace chaski
