@@ -2,6 +2,8 @@
 #include "format/checkpoint.h"
 
 #include "base/error.h"
+#include "format/byte_source.h"
+#include "format/gguf_checkpoint.h"
 #include "format/synthetic.h"
 
 namespace chaski {
@@ -11,8 +13,7 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   if (path.substr(0, kSynthetic.size()) == kSynthetic) {
     return open_synthetic(std::string_view(path).substr(kSynthetic.size()));
   }
-  throw Error(ErrorCode::kUnsupported, "open model",
-              fmt::format("{}: expected synthetic:SHAPE", printable(path)));
+  return open_gguf(std::make_shared<FileSource>(path));
 }
 
 WeightSourcePtr Checkpoint::require(std::string_view name, const Shape& shape) const {

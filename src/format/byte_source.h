@@ -1,0 +1,84 @@
+// Where the readers of this folder get their bytes: a file by pread, or memory, so that every parser can be
+// tested and fuzzed without a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/files.h"
+
+namespace chaski {
+
+/// Bytes of known length that can be read at any place, from several threads.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  virtual const std::string& name() const = 0;  ///< for errors: the path
+  virtual uint64_t size() const = 0;
+  /// Fill `out` from `offset`. Throws Error(kCorrupt) naming source and offset where it ends before.
+  virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
+  virtual std::string sha256() const = 0;
+};
+
+using ByteSourcePtr = std::shared_ptr<const ByteSource>;
+
+class FileSource : public ByteSource {
+ public:
+  explicit FileSource(const std::filesystem::path& path) : file_(path) {}
+  const std::string& name() const override { return file_.path(); }
+  uint64_t size() const override { return file_.size(); }
+  void read_at(uint64_t offset, std::span<std::byte> out) const override { file_.read_at(offset, out); }
+  std::string sha256() const override { return sha256_of_file(file_); }
+
+ private:
+  InputFile file_;
+};
+
+class MemorySource : public ByteSource {
+ public:
+  MemorySource(std::string name, std::string bytes) : name_(std::move(name)), bytes_(std::move(bytes)) {}
+  const std::string& name() const override { return name_; }
+  uint64_t size() const override { return bytes_.size(); }
+  void read_at(uint64_t offset, std::span<std::byte> out) const override;
+  std::string sha256() const override { return sha256_of(bytes_); }
+
+ private:
+  std::string name_, bytes_;
+};
+
+/// Reads forward from `begin` to `end` of a source in pieces of 64 KiB.
+class ForwardReader {
+ public:
+  /// `end` is at most the source's size.
+  ForwardReader(const ByteSource& source, uint64_t begin, uint64_t end);
+
+  uint64_t offset() const { return at_; }  ///< of the next byte, in the source
+  uint64_t remaining() const { return end_ - at_; }
+  const std::string& name() const { return source_.name(); }
+  /// The next byte without taking it; there must be one.
+  unsigned char peek() {
+    if (at_ >= buffer_end_) refill();
+    return buffer_[static_cast<size_t>(at_ - buffer_begin_)];
+  }
+  void advance() { ++at_; }
+  /// Take `out.size()` bytes, at most `remaining()`.
+  void take(std::span<std::byte> out);
+  /// Pass over `n` bytes, at most `remaining()`, without reading them.
+  void skip(uint64_t n) { at_ += n; }
+
+ private:
+  void refill();
+
+  const ByteSource& source_;
+  uint64_t at_, end_;
+  uint64_t buffer_begin_ = 0, buffer_end_ = 0;
+  std::string buffer_;
+};
+
+/// Throws Error(kCorrupt) where the source is the small text that Git LFS leaves in place of a large file.
+void refuse_lfs_pointer(const ByteSource& source);
+
+}  // namespace chaski

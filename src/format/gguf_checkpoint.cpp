@@ -1,0 +1,263 @@
+#include "format/gguf_checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "base/error.h"
+#include "format/gguf.h"
+#include "format/llama_layout.h"
+#include "format/stored_checkpoint.h"
+
+namespace chaski {
+namespace {
+
+constexpr uint64_t kMaxTemplateBytes = 1u << 20;
+constexpr uint64_t kMaxShortString = 4096;
+constexpr uint64_t kMaxPieceBytes = 4096;
+constexpr uint64_t kMaxMerges = 4u << 20;
+
+struct NamePair {
+  std::string_view gguf, hugging_face;
+};
+constexpr std::array<NamePair, 9> kLayerNames{{
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},
+    {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+}};
+constexpr std::array<NamePair, 3> kOuterNames{{
+    {"token_embd.weight", "model.embed_tokens.weight"},
+    {"output_norm.weight", "model.norm.weight"},
+    {"output.weight", "lm_head.weight"},
+}};
+constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+
+/// "blk.3.attn_q.weight" as "model.layers.3.self_attn.q_proj.weight"; empty for what Llama does not have.
+std::string hugging_face_name(std::string_view name, int64_t n_layers) {
+  for (const NamePair& pair : kOuterNames) {
+    if (name == pair.gguf) return std::string(pair.hugging_face);
+  }
+  constexpr std::string_view kBlock = "blk.", kWeight = ".weight";
+  if (name.substr(0, kBlock.size()) != kBlock) return {};
+  name.remove_prefix(kBlock.size());
+  int64_t layer = -1;
+  const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), layer);
+  const std::string_view digits = name.substr(0, static_cast<size_t>(end - name.data()));
+  if (problem != std::errc{} || layer < 0 || layer >= n_layers || digits != std::to_string(layer)) return {};
+  name.remove_prefix(digits.size());
+  for (const NamePair& pair : kLayerNames) {
+    if (name.size() == 1 + pair.gguf.size() + kWeight.size() &&
+        name.substr(1, pair.gguf.size()) == pair.gguf && name[0] == '.' &&
+        name.substr(1 + pair.gguf.size()) == kWeight) {
+      return fmt::format("model.layers.{}.{}.weight", layer, pair.hugging_face);
+    }
+  }
+  return {};
+}
+
+class GgufCheckpoint : public StoredCheckpoint {
+ public:
+  explicit GgufCheckpoint(ByteSourcePtr source) : header_(source) {
+    path_ = source->name();
+    kind_ = "gguf";
+    files_ = {std::move(source)};
+    read_config();
+    for (const GgufTensor& tensor : header_.tensors()) add_weight(tensor);
+    config_.validate(path_);
+    check_weights(*this);
+    read_tokenizer();
+    chat_template_ = header_.get_string("tokenizer.chat_template", kMaxTemplateBytes).value_or("");
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& message, std::string hint = {}) const {
+    throw Error(ErrorCode::kUnsupported, "read GGUF", fmt::format("{}: {}", path_, message), std::move(hint));
+  }
+
+  int64_t require_int(std::string_view key) const {
+    const auto value = header_.get_int(key);
+    if (!value) throw_missing(key);
+    return *value;
+  }
+  [[noreturn]] void throw_missing(std::string_view key) const {
+    throw Error(ErrorCode::kCorrupt, "read GGUF", fmt::format("{}: key {} is missing", path_, key));
+  }
+
+  const GgufTensor* find_tensor(std::string_view name) const {
+    for (const GgufTensor& tensor : header_.tensors()) {
+      if (tensor.name == name) return &tensor;
+    }
+    return nullptr;
+  }
+
+  void read_config() {
+    const auto architecture = header_.get_string("general.architecture", kMaxShortString);
+    if (!architecture) throw_missing("general.architecture");
+    if (*architecture != "llama") {
+      refuse(fmt::format("architecture \"{}\", expected \"llama\"", printable(*architecture)));
+    }
+    config_.n_layers = require_int("llama.block_count");
+    config_.max_context = require_int("llama.context_length");
+    config_.hidden = require_int("llama.embedding_length");
+    config_.ffn = require_int("llama.feed_forward_length");
+    config_.n_heads = require_int("llama.attention.head_count");
+    config_.n_kv_heads = header_.get_int("llama.attention.head_count_kv").value_or(config_.n_heads);
+    const int64_t usual_head_dim = config_.n_heads > 0 ? config_.hidden / config_.n_heads : 0;
+    config_.head_dim = header_.get_int("llama.attention.key_length").value_or(usual_head_dim);
+    config_.rope_theta = header_.get_number("llama.rope.freq_base").value_or(10000);
+    const auto epsilon = header_.get_number("llama.attention.layer_norm_rms_epsilon");
+    if (!epsilon) throw_missing("llama.attention.layer_norm_rms_epsilon");
+    config_.rms_eps = *epsilon;
+    expect_same("llama.attention.value_length", config_.head_dim);
+    expect_same("llama.rope.dimension_count", config_.head_dim);
+    refuse_other_scaling();
+
+    const GgufTensor* embedding = find_tensor("token_embd.weight");
+    if (embedding == nullptr) {
+      throw Error(ErrorCode::kCorrupt, "read GGUF",
+                  fmt::format("{}: tensor token_embd.weight is missing", path_));
+    }
+    config_.vocab = embedding->shape.n_rows();
+    expect_same("llama.vocab_size", config_.vocab);
+    config_.tie_embeddings = find_tensor("output.weight") == nullptr;
+    config_.bos = token_id("tokenizer.ggml.bos_token_id");
+    // Before any weight is looked at, since that needs a sane shape.
+    config_.validate(path_);
+    if (const GgufTensor* factors = find_tensor(kRopeFactors)) read_rope_factors(*factors);
+  }
+
+  /// A key that repeats what another says.
+  void expect_same(std::string_view key, int64_t expected) const {
+    const auto value = header_.get_int(key);
+    if (value && *value != expected) {
+      throw Error(ErrorCode::kCorrupt, "read GGUF",
+                  fmt::format("{}: {}: expected {}, found {}", path_, key, expected, *value));
+    }
+  }
+
+  /// Llama 3's scaling comes as a tensor of factors; any rule told by keys would be another one.
+  void refuse_other_scaling() const {
+    const auto type = header_.get_string("llama.rope.scaling.type", kMaxShortString);
+    if (type && *type != "none") {
+      refuse(
+          fmt::format("llama.rope.scaling.type \"{}\", expected \"none\" or no such key", printable(*type)));
+    }
+    if (type) return;
+    for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+      const double factor = header_.get_number(key).value_or(1);
+      if (factor != 1 && factor != 0)
+        refuse(fmt::format("{} {}: linear scaling is not supported", key, factor));
+    }
+  }
+
+  void read_rope_factors(const GgufTensor& tensor) {
+    if (tensor.dtype != DType::kF32 || tensor.shape != Shape{config_.head_dim / 2}) {
+      throw Error(ErrorCode::kCorrupt, "read GGUF",
+                  fmt::format("{}: tensor {}: expected f32 {}, found {} {}", path_, kRopeFactors,
+                              Shape{config_.head_dim / 2}.to_string(), name_of(tensor.dtype),
+                              tensor.shape.to_string()));
+    }
+    config_.rope_factors.resize(static_cast<size_t>(config_.head_dim / 2));
+    header_.source()->read_at(tensor.offset, std::as_writable_bytes(std::span(config_.rope_factors)));
+  }
+
+  void add_weight(const GgufTensor& tensor) {
+    if (tensor.name == kRopeFactors) return;
+    const std::string name = hugging_face_name(tensor.name, config_.n_layers);
+    if (name.empty()) {
+      refuse(fmt::format("tensor {} is not part of a Llama model of {} layers", printable(tensor.name),
+                         config_.n_layers),
+             "only plain Llama models run here: no biases, no experts");
+    }
+    const bool is_interleaved =
+        name.find(".q_proj.") != std::string::npos || name.find(".k_proj.") != std::string::npos;
+    int64_t head_dim = 0;
+    if (is_interleaved) {
+      head_dim = config_.head_dim;
+      if (tensor.shape.n_rows() % head_dim != 0) {
+        throw Error(ErrorCode::kCorrupt, "read GGUF",
+                    fmt::format("{}: tensor {}: expected rows in heads of {}, found shape {}", path_,
+                                printable(tensor.name), head_dim, tensor.shape.to_string()));
+      }
+    }
+    weights_.emplace(name, std::make_shared<StoredWeight>(header_.source(), name, tensor.dtype, tensor.shape,
+                                                          tensor.offset, head_dim));
+  }
+
+  std::optional<int32_t> token_id(std::string_view key) const {
+    const auto id = header_.get_int(key);
+    if (!id) return std::nullopt;
+    if (*id < 0 || *id >= config_.vocab) {
+      throw Error(ErrorCode::kCorrupt, "read GGUF",
+                  fmt::format("{}: {}: expected 0 to {}, found {}", path_, key, config_.vocab - 1, *id));
+    }
+    return static_cast<int32_t>(*id);
+  }
+
+  void expect_per_token(std::string_view key, std::optional<uint64_t> count) const {
+    if (count && *count != static_cast<uint64_t>(config_.vocab)) {
+      throw Error(ErrorCode::kCorrupt, "read GGUF",
+                  fmt::format("{}: {}: expected {} elements, as many as embedding rows, found {}", path_, key,
+                              config_.vocab, *count));
+    }
+  }
+
+  void read_tokenizer() {
+    using Type = GgufValue::Type;
+    constexpr const char *kTokens = "tokenizer.ggml.tokens", *kTypes = "tokenizer.ggml.token_type",
+                         *kScores = "tokenizer.ggml.scores", *kMerges = "tokenizer.ggml.merges";
+    // All counts and types first: nothing is read where one of them is wrong.
+    expect_per_token(kTokens, header_.array_count(kTokens, Type::kString));
+    expect_per_token(kTypes, header_.array_count(kTypes, Type::kInt32));
+    expect_per_token(kScores, header_.array_count(kScores, Type::kFloat32));
+    header_.array_count(kMerges, Type::kString);
+    TokenizerData& data = tokenizer_;
+    data.bos = config_.bos;
+    data.eos = token_id("tokenizer.ggml.eos_token_id");
+    data.eot = token_id("tokenizer.ggml.eot_token_id");
+    data.pad = token_id("tokenizer.ggml.padding_token_id");
+    data.add_bos = header_.get_bool("tokenizer.ggml.add_bos_token");
+    data.gguf_model = header_.get_string("tokenizer.ggml.model", kMaxShortString).value_or("");
+    data.gguf_pre = header_.get_string("tokenizer.ggml.pre", kMaxShortString).value_or("");
+
+    const auto vocab = static_cast<uint64_t>(config_.vocab);
+    data.tokens = header_.get_strings(kTokens, vocab, kMaxPieceBytes);
+    data.token_types = header_.get_int32s(kTypes, vocab);
+    data.merges = header_.get_strings(kMerges, kMaxMerges, 2 * kMaxPieceBytes + 1);
+    collect_eos();
+  }
+
+  /// The ids that end an answer: those the keys name, and Llama 3's own, which files seldom list all.
+  void collect_eos() {
+    const auto add = [this](std::optional<int32_t> id) {
+      if (id && std::find(config_.eos.begin(), config_.eos.end(), *id) == config_.eos.end()) {
+        config_.eos.push_back(*id);
+      }
+    };
+    add(tokenizer_.eos);
+    add(tokenizer_.eot);
+    add(token_id("tokenizer.ggml.eom_token_id"));
+    constexpr int32_t kControl = 3;
+    for (size_t i = 0; i < tokenizer_.token_types.size() && i < tokenizer_.tokens.size(); ++i) {
+      const std::string& text = tokenizer_.tokens[i];
+      const bool ends = text == "<|end_of_text|>" || text == "<|eom_id|>" || text == "<|eot_id|>";
+      if (ends && tokenizer_.token_types[i] == kControl) add(static_cast<int32_t>(i));
+    }
+  }
+
+  GgufHeader header_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Checkpoint> open_gguf(ByteSourcePtr source) {
+  return std::make_shared<GgufCheckpoint>(std::move(source));
+}
+
+}  // namespace chaski

@@ -1,0 +1,38 @@
+#include "format/stored_checkpoint.h"
+
+#include "base/error.h"
+
+namespace chaski {
+
+std::vector<std::string> StoredCheckpoint::names() const {
+  std::vector<std::string> names;
+  names.reserve(weights_.size());
+  for (const auto& [name, weight] : weights_) names.push_back(name);
+  return names;
+}
+
+WeightSourcePtr StoredCheckpoint::find(std::string_view name) const {
+  if (const auto at = weights_.find(name); at != weights_.end()) return at->second;
+  if (const auto at = unusable_.find(name); at != unusable_.end()) {
+    throw Error(ErrorCode::kUnsupported, "open model",
+                fmt::format("{}: weight {}: {}", path_, printable(name), at->second));
+  }
+  return nullptr;
+}
+
+std::string StoredCheckpoint::content_hash() const {
+  std::call_once(hashed_, [this] {
+    std::string digests;
+    for (const ByteSourcePtr& file : files_) digests += file->sha256();
+    hash_ = files_.size() == 1 ? digests : sha256_of(digests);
+  });
+  return hash_;
+}
+
+uint64_t StoredCheckpoint::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [name, w] : weights_) bytes += w->n_rows() * row_bytes(w->dtype(), w->n_cols());
+  return static_cast<uint64_t>(bytes);
+}
+
+}  // namespace chaski
