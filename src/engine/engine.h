@@ -21,6 +21,9 @@ struct EngineOptions {
   int32_t max_sequences = 8;    ///< at once
   int32_t max_step_rows = 256;  ///< prompt tokens are taken in chunks of at most so many
   int32_t n_pages = 0;          ///< of the KV cache; 0: enough for max_sequences × context, within reason
+  /// Keep full pages of what was computed and use them where a prompt begins alike. Same tokens either way;
+  /// off where times must not depend on what was asked before.
+  bool reuse_prefixes = false;
 };
 
 struct EngineStats {

@@ -57,6 +57,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::kNone;
   std::string error;  ///< what ended it, for kError
   int64_t n_prompt = 0;
+  int64_t n_reused = 0;  ///< tokens of the prompt found in the cache
   RequestTimings timings;
 };
 

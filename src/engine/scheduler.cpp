@@ -80,25 +80,24 @@ std::vector<StepPart> Scheduler::schedule(Batch& batch) {
   const auto n_decoding = std::count_if(running_.begin(), running_.end(),
                                         [](const Sequence* sequence) { return sequence->is_decoding(); });
   int64_t n_rows_left = limits_.max_rows - n_decoding;
-  const auto take_chunk = [&](Sequence& sequence) {
-    const int64_t n = std::min(n_rows_left, sequence.n_pending());
-    n_rows_left -= n;
-    if (n > 0) prompts.push_back({&sequence, static_cast<int32_t>(n), -1});
+  const auto take = [&](Sequence& sequence) {
+    if (sequence.is_decoding()) {
+      decoding.push_back({&sequence, 1, -1});
+    } else if (const int64_t n = std::min(n_rows_left, sequence.n_pending()); n > 0) {
+      prompts.push_back({&sequence, static_cast<int32_t>(n), -1});
+      n_rows_left -= n;
+    }
   };
   for (size_t i = 0; i < running_.size(); ++i) {
-    Sequence& sequence = *running_[i];
-    const bool is_decoding = sequence.is_decoding();
     // Who is preempted is the newest, so never one that already has rows in this step.
     if (!reserve_by_preempting(i)) break;
-    if (is_decoding) {
-      decoding.push_back({&sequence, 1, -1});
-    } else {
-      take_chunk(sequence);
-    }
+    take(*running_[i]);
   }
   while (n_rows_left > 0 && !waiting_.empty() &&
          running_.size() < static_cast<size_t>(limits_.max_sequences) && admit_next()) {
-    take_chunk(*running_.back());
+    Sequence& sequence = *running_.back();
+    if (sequence.is_decoding()) --n_rows_left;
+    take(sequence);
   }
 
   batch.clear();

@@ -1,0 +1,393 @@
+// See engine.h. A step: schedule (scheduler.cpp), run (model/llama.cpp by way of the runner), choose tokens
+// (sampler.cpp), apply them to text, limits and timings (here).
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "engine/kv_cache.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "text/text_stream.h"
+
+namespace chaski {
+namespace {
+
+/// Rows whose logits score() takes at once.
+constexpr int32_t kScoreRows = 32;
+/// The most that the cache takes unasked, unless one sequence alone needs more.
+constexpr int64_t kDefaultKvBytes = int64_t{4} << 30;
+
+/// A request from submit to take: what the scheduler sees of it, and all the rest.
+struct Active : Sequence {
+  Active(Request wanted, OnText callback, const Tokenizer& tokenizer)
+      : request(std::move(wanted)), on_text(std::move(callback)), stream(tokenizer, request.stop) {
+    tokens = request.prompt;
+    n_prompt = n_tokens();
+    wants_logits = !request.sampling.is_plain_greedy();
+    if (wants_logits) counts.add_prompt(tokens);
+    answer.n_prompt = n_prompt;
+  }
+  bool is_finished() const { return answer.finish_reason != FinishReason::kNone; }
+
+  Request request;
+  OnText on_text;
+  TextStream stream;
+  TokenCounts counts;
+  Stopwatch since_admission;
+  bool has_begun = false;
+  Answer answer;
+};
+
+EngineOptions fitted(EngineOptions options, const LlamaModel& model, const KvLayout& layout) {
+  if (options.context < 1 || options.max_sequences < 1 || options.max_step_rows < 1 || options.n_pages < 0) {
+    throw Error(ErrorCode::kUsage, "engine",
+                fmt::format("context {}, {} sequences, {} rows a step and {} pages: the first three must be "
+                            "at least 1",
+                            options.context, options.max_sequences, options.max_step_rows, options.n_pages));
+  }
+  options.context = std::min(options.context, model.context);
+  options.max_step_rows = std::max(options.max_step_rows, options.max_sequences);
+  const int64_t pages_per_sequence = (options.context + layout.page_tokens - 1) / layout.page_tokens;
+  int64_t n_pages = options.n_pages;
+  if (n_pages == 0) {
+    const int64_t page_bytes = 2 * model.config.n_layers * layout.page_bytes();
+    n_pages = std::min(pages_per_sequence * options.max_sequences, kDefaultKvBytes / page_bytes);
+    n_pages = std::max(n_pages, pages_per_sequence);
+  }
+  if (n_pages > std::numeric_limits<int32_t>::max() / layout.page_tokens) {
+    throw Error(ErrorCode::kUsage, "engine",
+                fmt::format("a cache of {} pages of {} tokens has more places than 2^31", n_pages,
+                            layout.page_tokens),
+                "ask for a shorter context");
+  }
+  options.n_pages = static_cast<int32_t>(n_pages);
+  options.context = std::min(options.context, n_pages * layout.page_tokens);
+  return options;
+}
+
+int32_t pages_for(int64_t n_tokens, int32_t page_tokens) {
+  return static_cast<int32_t>((n_tokens + page_tokens - 1) / page_tokens);
+}
+
+RunnerLimits limits_for(const EngineOptions& options, int32_t page_tokens) {
+  RunnerLimits limits;
+  limits.max_rows = options.max_step_rows;
+  limits.max_sequences = options.max_sequences;
+  limits.max_outputs = std::max(options.max_sequences, std::min(kScoreRows, options.max_step_rows));
+  limits.pages_per_sequence = pages_for(options.context, page_tokens);
+  return limits;
+}
+
+SchedulerLimits scheduler_limits(const RunnerLimits& limits) {
+  return {limits.max_sequences, limits.max_rows, limits.pages_per_sequence};
+}
+
+}  // namespace
+
+struct Engine::State {
+  State(Device& device, Ops& ops, const LlamaModel& llama, const Tokenizer& text, const EngineOptions& asked)
+      : model(llama),
+        tokenizer(text),
+        layout(device.kv_layout(llama.config)),
+        options(fitted(asked, llama, layout)),
+        limits(limits_for(options, layout.page_tokens)),
+        cache(options.n_pages, layout.page_tokens, options.reuse_prefixes),
+        kv(ops.memory(), layout, llama.config.n_layers, options.n_pages),
+        scheduler(cache, scheduler_limits(limits)),
+        runner(device.make_runner(ops, llama, kv, limits)) {
+    stats.kv_bytes = kv.bytes();
+  }
+
+  Active& find(RequestId id) {
+    const auto it = requests.find(id);
+    CHECK(it != requests.end(), "request {} is unknown or was taken", id);
+    return *it->second;
+  }
+  void check(const Request& request) const;
+  void check_ids(const std::vector<int32_t>& ids, std::string_view operation) const;
+  void run_batch();
+  std::exception_ptr apply(const std::vector<StepPart>& parts);
+  void apply_token(Active& active, std::optional<int32_t> token);
+  bool is_full(const Active& active) const;
+  /// End the request; gives the text that was still held back.
+  std::string finish(Active& active, FinishReason reason, std::string error = {});
+
+  const LlamaModel& model;
+  const Tokenizer& tokenizer;
+  KvLayout layout;
+  EngineOptions options;
+  RunnerLimits limits;
+  KvCache cache;
+  KvStorage kv;
+  Scheduler scheduler;
+  std::unique_ptr<Runner> runner;
+  std::map<RequestId, std::unique_ptr<Active>> requests;
+  RequestId last_id = 0;
+  Batch batch;
+  StepOutput output;
+  EngineStats stats;
+  bool is_stepping = false;  ///< a callback of on_text may submit and cancel, but not step or take
+};
+
+void Engine::State::check_ids(const std::vector<int32_t>& ids, std::string_view operation) const {
+  if (ids.empty()) throw Error(ErrorCode::kUsage, operation, "there are no tokens, at least one is needed");
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < model.config.vocab) continue;
+    throw Error(ErrorCode::kUsage, operation,
+                fmt::format("token {} at position {} is outside the vocabulary of {}", ids[i], i,
+                            model.config.vocab));
+  }
+}
+
+void Engine::State::check(const Request& request) const {
+  constexpr std::string_view kOperation = "submit";
+  check_ids(request.prompt, kOperation);
+  request.sampling.validate();
+  const auto n = static_cast<int64_t>(request.prompt.size());
+  if (n >= options.context) {
+    throw Error(ErrorCode::kUsage, kOperation,
+                fmt::format("the prompt has {} tokens and the context has {}: no room for an answer", n,
+                            options.context),
+                "shorten the prompt or ask for a longer context");
+  }
+  if (request.max_length && *request.max_length <= n) {
+    throw Error(ErrorCode::kUsage, kOperation,
+                fmt::format("max_length is {}, prompt included, and the prompt has {} tokens: no room for an "
+                            "answer",
+                            *request.max_length, n),
+                "raise max_length or set max_new_tokens");
+  }
+  if (request.max_new_tokens && *request.max_new_tokens < 1) {
+    throw Error(ErrorCode::kUsage, kOperation,
+                fmt::format("max_new_tokens must be at least 1, found {}", *request.max_new_tokens));
+  }
+}
+
+bool Engine::State::is_full(const Active& active) const {
+  const Request& request = active.request;
+  const int64_t n = active.n_tokens();
+  return n >= options.context || (request.max_length && n >= *request.max_length) ||
+         (request.max_new_tokens && n - active.n_prompt >= *request.max_new_tokens);
+}
+
+std::string Engine::State::finish(Active& active, FinishReason reason, std::string error) {
+  scheduler.remove(active);
+  std::string rest = active.stream.finish();
+  active.answer.text = active.stream.text();
+  active.answer.finish_reason = reason;
+  active.answer.error = std::move(error);
+  active.answer.timings.total_s = active.since_admission.seconds();
+  return rest;
+}
+
+void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
+  if (!token) {
+    finish(active, FinishReason::kError,
+           fmt::format("[sample] the logits for position {} are not finite", active.n_tokens()));
+    return;
+  }
+  const double now = active.since_admission.seconds();
+  RequestTimings& timings = active.answer.timings;
+  if (active.n_tokens() == active.n_prompt) timings.ttft_s = now;
+  ++stats.n_generated_tokens;
+
+  std::string piece;
+  const std::vector<int32_t>& eos = active.request.eos;
+  if (std::find(eos.begin(), eos.end(), *token) != eos.end()) {
+    piece = finish(active, FinishReason::kStop);
+  } else {
+    active.tokens.push_back(*token);
+    if (active.wants_logits) active.counts.add_output(*token);
+    active.answer.ids.push_back(*token);
+    timings.token_s.push_back(now);
+    piece = active.stream.push(*token);
+    if (active.stream.is_stopped()) {
+      piece += finish(active, FinishReason::kStop);
+    } else if (is_full(active)) {
+      piece += finish(active, FinishReason::kLength);
+    }
+  }
+  if (active.on_text) active.on_text(piece);
+}
+
+void Engine::State::run_batch() {
+  try {
+    runner->run(batch, output);
+  } catch (const std::exception& error) {
+    const std::vector<Sequence*> running = scheduler.running();
+    for (Sequence* sequence : running) {
+      finish(static_cast<Active&>(*sequence), FinishReason::kError, error.what());
+    }
+    throw;
+  }
+}
+
+/// The first exception of a callback, whose request then ends with kError; the others go on.
+std::exception_ptr Engine::State::apply(const std::vector<StepPart>& parts) {
+  std::exception_ptr failure;
+  size_t next_logits = 0;
+  const auto vocab = static_cast<size_t>(model.config.vocab);
+  for (const StepPart& part : parts) {
+    if (part.output < 0) continue;
+    auto& active = static_cast<Active&>(*part.sequence);
+    const float* logits = output.logits.data() + next_logits * vocab;
+    if (active.wants_logits) ++next_logits;
+    if (active.is_finished()) continue;  // cancelled by a callback of this step
+    try {
+      std::optional<int32_t> token;
+      if (active.wants_logits) {
+        token = sample({logits, vocab}, active.request.sampling, active.counts,
+                       static_cast<uint64_t>(active.n_tokens()));
+      } else if (const int32_t best = output.best[static_cast<size_t>(part.output)]; best >= 0) {
+        token = best;
+      }
+      apply_token(active, token);
+    } catch (const std::exception& error) {
+      if (!active.is_finished()) finish(active, FinishReason::kError, error.what());
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  return failure;
+}
+
+Engine::Engine(Device& device, Ops& ops, const LlamaModel& model, const Tokenizer& tokenizer,
+               const EngineOptions& options)
+    : state_(std::make_unique<State>(device, ops, model, tokenizer, options)) {}
+
+Engine::~Engine() = default;
+
+RequestId Engine::submit(Request request, OnText on_text) {
+  state_->check(request);
+  const RequestId id = ++state_->last_id;
+  auto active = std::make_unique<Active>(std::move(request), std::move(on_text), state_->tokenizer);
+  state_->scheduler.add(*active);
+  state_->requests.emplace(id, std::move(active));
+  return id;
+}
+
+bool Engine::step() {
+  State& s = *state_;
+  CHECK(!s.is_stepping, "a callback asked for a step inside a step");
+  const std::vector<StepPart> parts = s.scheduler.schedule(s.batch);
+  s.stats.n_preemptions = s.scheduler.n_preemptions();
+  if (parts.empty()) return false;
+  for (const StepPart& part : parts) {
+    auto& active = static_cast<Active&>(*part.sequence);
+    if (!part.sequence->is_decoding()) s.stats.n_prompt_tokens += part.n_rows;
+    if (std::exchange(active.has_begun, true)) continue;
+    active.answer.timings.queued_s = active.since_admission.seconds();
+    active.answer.n_reused = active.n_computed;
+  }
+  const Stopwatch stopwatch;
+  s.run_batch();
+  s.scheduler.complete(parts);
+  s.is_stepping = true;
+  const std::exception_ptr failure = s.apply(parts);
+  s.is_stepping = false;
+  ++s.stats.n_steps;
+  (s.batch.phase == Phase::kPrefill ? s.stats.prefill_s : s.stats.decode_s) += stopwatch.seconds();
+  if (failure) std::rethrow_exception(failure);
+  return true;
+}
+
+void Engine::cancel(RequestId id) {
+  Active& active = state_->find(id);
+  if (active.is_finished()) return;
+  const std::string rest = state_->finish(active, FinishReason::kCancelled);
+  if (active.on_text && !rest.empty()) active.on_text(rest);
+}
+
+bool Engine::is_finished(RequestId id) const { return state_->find(id).is_finished(); }
+
+Answer Engine::take(RequestId id) {
+  CHECK(!state_->is_stepping, "a callback took request {} inside a step", id);
+  Active& active = state_->find(id);
+  CHECK(active.is_finished(), "request {} is not finished", id);
+  Answer answer = std::move(active.answer);
+  state_->requests.erase(id);
+  return answer;
+}
+
+Answer Engine::generate(Request request, OnText on_text, const CancelToken* cancel_token) {
+  const RequestId id = submit(std::move(request), std::move(on_text));
+  try {
+    while (!is_finished(id)) {
+      if (cancel_token != nullptr && cancel_token->is_cancelled()) {
+        cancel(id);
+      } else {
+        CHECK(step(), "request {} is not finished and there is nothing to do", id);
+      }
+    }
+  } catch (...) {
+    if (!is_finished(id)) state_->finish(state_->find(id), FinishReason::kError);
+    state_->requests.erase(id);
+    throw;
+  }
+  return take(id);
+}
+
+void Engine::score(const std::vector<int32_t>& ids,
+                   const std::function<void(int64_t first, int64_t n_rows, const float* logits)>& on_rows) {
+  State& s = *state_;
+  CHECK(!s.is_stepping, "a callback asked for scores inside a step");
+  s.check_ids(ids, "score");
+  const auto n = static_cast<int64_t>(ids.size());
+  if (n > s.options.context) {
+    throw Error(ErrorCode::kUsage, "score",
+                fmt::format("{} tokens, the context has {}", n, s.options.context));
+  }
+  const int32_t n_pages = pages_for(n, s.layout.page_tokens);
+  if (n_pages > s.cache.n_available()) {
+    throw Error(ErrorCode::kUsage, "score",
+                fmt::format("{} pages of the cache are needed, requests that run leave {}", n_pages,
+                            s.cache.n_available()));
+  }
+  // Pages are given back however this ends.
+  struct Pages {
+    KvCache& cache;
+    std::vector<int32_t> list;
+    ~Pages() {
+      for (const int32_t page : list) cache.release(page);
+    }
+  } pages{s.cache, {}};
+  for (int32_t i = 0; i < n_pages; ++i) pages.list.push_back(s.cache.allocate());
+
+  for (int64_t first = 0; first < n; first += s.limits.max_outputs) {
+    const int64_t n_rows = std::min<int64_t>(s.limits.max_outputs, n - first);
+    s.batch.clear();
+    s.batch.phase = Phase::kPrefill;
+    s.batch.n_sequences = 1;
+    s.batch.pages_per_sequence = s.limits.pages_per_sequence;
+    s.batch.page_table = pages.list;
+    s.batch.page_table.resize(static_cast<size_t>(s.limits.pages_per_sequence));
+    for (int64_t position = first; position < first + n_rows; ++position) {
+      const int64_t page = pages.list[static_cast<size_t>(position / s.layout.page_tokens)];
+      s.batch.outputs.push_back({s.batch.n_rows(), true});
+      s.batch.token_ids.push_back(ids[static_cast<size_t>(position)]);
+      s.batch.positions.push_back(static_cast<int32_t>(position));
+      s.batch.sequence_of_row.push_back(0);
+      s.batch.slots.push_back(
+          static_cast<int32_t>(page * s.layout.page_tokens + position % s.layout.page_tokens));
+    }
+    const Stopwatch stopwatch;
+    s.runner->run(s.batch, s.output);
+    s.stats.prefill_s += stopwatch.seconds();
+    ++s.stats.n_steps;
+    s.stats.n_prompt_tokens += n_rows;
+    on_rows(first, n_rows, s.output.logits.data());
+  }
+}
+
+const EngineStats& Engine::stats() const { return state_->stats; }
+const EngineOptions& Engine::options() const { return state_->options; }
+Runner& Engine::runner() { return *state_->runner; }
+void Engine::check_integrity() const { state_->scheduler.check_integrity(); }
+
+}  // namespace chaski
