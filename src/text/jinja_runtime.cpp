@@ -1,0 +1,794 @@
+// Python's rules for the values of a template.
+#include "text/jinja_runtime.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/utf8.h"
+
+namespace chaski::jinja {
+
+// ---- numbers as text ----
+
+std::string integer_text(Int value) {
+  if (value == 0) return "0";
+  std::string text;
+  const bool is_negative = value < 0;
+  while (value != 0) {
+    const int digit = static_cast<int>(value % 10);
+    text.push_back(static_cast<char>('0' + (digit < 0 ? -digit : digit)));
+    value /= 10;
+  }
+  if (is_negative) text.push_back('-');
+  std::reverse(text.begin(), text.end());
+  return text;
+}
+
+std::string float_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
+  const std::string_view text(buffer, static_cast<size_t>(end - buffer));
+  const size_t e = text.find('e');
+  const int exponent = std::atoi(std::string(text.substr(e + 1)).c_str());
+  std::string digits;
+  for (const char c : text.substr(0, e)) {
+    if (c >= '0' && c <= '9') digits.push_back(c);
+  }
+  std::string result = std::signbit(value) ? "-" : "";
+  if (exponent < -4 || exponent >= 16) {
+    result += digits.substr(0, 1);
+    if (digits.size() > 1) result += "." + digits.substr(1);
+    return result + fmt::format("e{}{:02d}", exponent < 0 ? '-' : '+', std::abs(exponent));
+  }
+  if (exponent < 0) return result + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  const auto whole = static_cast<size_t>(exponent) + 1;
+  if (digits.size() <= whole) return result + digits + std::string(whole - digits.size(), '0') + ".0";
+  return result + digits.substr(0, whole) + "." + digits.substr(whole);
+}
+
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_python_space(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && is_python_space(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+std::optional<Int> parse_python_int(std::string_view text, int base) {
+  text = trimmed(text);
+  bool is_negative = false;
+  if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
+    is_negative = text[0] == '-';
+    text.remove_prefix(1);
+  }
+  if (base == 16 && text.size() > 2 && text[0] == '0' && (text[1] | 0x20) == 'x') text.remove_prefix(2);
+  if (text.empty()) return std::nullopt;
+  Int value = 0;
+  bool after_digit = false;
+  for (const char c : text) {
+    if (c == '_' && after_digit) {
+      after_digit = false;
+      continue;
+    }
+    const int lower_c = c | 0x20;
+    const int digit = c >= '0' && c <= '9'               ? c - '0'
+                      : lower_c >= 'a' && lower_c <= 'z' ? lower_c - 'a' + 10
+                                                         : 99;
+    if (digit >= base) return std::nullopt;
+    if (__builtin_mul_overflow(value, Int{base}, &value) ||
+        __builtin_add_overflow(value, Int{digit}, &value)) {
+      return std::nullopt;
+    }
+    after_digit = true;
+  }
+  if (!after_digit) return std::nullopt;
+  return is_negative ? -value : value;
+}
+
+std::optional<double> parse_python_float(std::string_view text) {
+  text = trimmed(text);
+  if (!text.empty() && text[0] == '+') text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
+  if (error != std::errc{}) return std::nullopt;
+  return value;
+}
+
+// ---- names, truth, text ----
+
+std::string_view Runtime::type_name(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kText:
+      return "str";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kLoop:
+      return "LoopContext";
+    case Kind::kCallable:
+      return "function";
+    case Kind::kList:
+      break;
+  }
+  switch (value.list().flavour) {
+    case ListFlavour::kList:
+      return "list";
+    case ListFlavour::kTuple:
+      return "tuple";
+    case ListFlavour::kRange:
+      return "range";
+    case ListFlavour::kKeys:
+      return "dict_keys";
+    case ListFlavour::kValues:
+      return "dict_values";
+    case ListFlavour::kItems:
+      return "dict_items";
+    case ListFlavour::kGenerator:
+      return "generator";
+  }
+  return "object";
+}
+
+void Runtime::require_defined(const Value& value) const {
+  if (!value.is(Kind::kUndefined)) return;
+  const MarkedText* name = value.undefined_name();
+  fail(name == nullptr ? "a value that is undefined is used"
+                       : fmt::format("'{}' is undefined", printable(name->bytes())));
+}
+
+void Runtime::check_depth(int depth) const {
+  if (depth > heap.limits().value_depth) {
+    fail(fmt::format("a value nested deeper than {} levels", heap.limits().value_depth));
+  }
+}
+
+bool Runtime::truth(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+    case Kind::kNone:
+      return false;
+    case Kind::kBool:
+      return value.boolean();
+    case Kind::kInt:
+      return value.integer() != 0;
+    case Kind::kFloat:
+      return value.real() != 0;
+    case Kind::kText:
+      return !value.text().empty();
+    case Kind::kList:
+      return value.list().flavour == ListFlavour::kGenerator || !value.list().items.empty();
+    case Kind::kDict:
+      return !value.dict().entries.empty();
+    case Kind::kNamespace:
+    case Kind::kLoop:
+    case Kind::kCallable:
+      return true;
+  }
+  return false;
+}
+
+MarkedText Runtime::str(const Value& value) {
+  MarkedText text;
+  append_str(text, value);
+  return text;
+}
+
+void Runtime::append_str(MarkedText& out, const Value& value) {
+  if (value.is(Kind::kUndefined)) return;
+  if (value.is(Kind::kText)) {
+    heap.charge_growth(out.size(), value.text().size());
+    out.append(value.text());
+    return;
+  }
+  append_repr(out, value);
+}
+
+namespace {
+
+void append_repr_of_text(MarkedText& out, const MarkedText& text) {
+  const std::string& bytes = text.bytes();
+  const bool has_single = bytes.find('\'') != std::string::npos;
+  const char quote = has_single && bytes.find('"') == std::string::npos ? '"' : '\'';
+  out.append(std::string_view(&quote, 1));
+  for (size_t at = 0; at < bytes.size();) {
+    const CodePoint c = code_point_at(bytes, at);
+    const std::string_view raw = std::string_view(bytes).substr(at, c.length);
+    const bool is_marked = text.is_marked_at(at);
+    if (raw[0] == quote || raw[0] == '\\') {
+      out.append("\\", is_marked);
+      out.append(raw, is_marked);
+    } else if (is_printable(c.code)) {
+      out.append(raw, is_marked);
+    } else {
+      out.append(c.code == '\n'     ? "\\n"
+                 : c.code == '\r'   ? "\\r"
+                 : c.code == '\t'   ? "\\t"
+                 : c.code < 0x100   ? fmt::format("\\x{:02x}", c.code)
+                 : c.code < 0x10000 ? fmt::format("\\u{:04x}", c.code)
+                                    : fmt::format("\\U{:08x}", c.code),
+                 is_marked);
+    }
+    at += c.length;
+  }
+  out.append(std::string_view(&quote, 1));
+}
+
+}  // namespace
+
+void Runtime::append_repr(MarkedText& out, const Value& value, int depth) {
+  check_depth(depth);
+  heap.charge(1);
+  const auto append_items = [&](const std::vector<Value>& items, size_t first, std::string_view open,
+                                std::string_view close) {
+    out.append(open);
+    for (size_t i = first; i < items.size(); ++i) {
+      if (i != first) out.append(", ");
+      append_repr(out, items[i], depth + 1);
+    }
+    out.append(close);
+  };
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return out.append("Undefined");
+    case Kind::kNone:
+      return out.append("None");
+    case Kind::kBool:
+      return out.append(value.boolean() ? "True" : "False");
+    case Kind::kInt:
+      return out.append(integer_text(value.integer()));
+    case Kind::kFloat:
+      return out.append(float_text(value.real()));
+    case Kind::kText:
+      heap.charge_growth(out.size(), value.text().size());
+      return append_repr_of_text(out, value.text());
+    case Kind::kDict: {
+      out.append("{");
+      bool is_first = true;
+      for (const auto& [key, item] : value.dict().entries) {
+        if (!is_first) out.append(", ");
+        is_first = false;
+        append_repr(out, key, depth + 1);
+        out.append(": ");
+        append_repr(out, item, depth + 1);
+      }
+      return out.append("}");
+    }
+    case Kind::kList:
+      break;
+    case Kind::kNamespace:
+    case Kind::kLoop:
+    case Kind::kCallable:
+      fail(fmt::format("a {} has no text", type_name(value)));
+  }
+  const List& list = value.list();
+  switch (list.flavour) {
+    case ListFlavour::kList:
+      return append_items(list.items, 0, "[", "]");
+    case ListFlavour::kTuple:
+      return append_items(list.items, 0, "(", list.items.size() == 1 ? ",)" : ")");
+    case ListFlavour::kKeys:
+      return append_items(list.items, 0, "dict_keys([", "])");
+    case ListFlavour::kValues:
+      return append_items(list.items, 0, "dict_values([", "])");
+    case ListFlavour::kItems:
+      return append_items(list.items, 0, "dict_items([", "])");
+    case ListFlavour::kRange:
+    case ListFlavour::kGenerator:
+      fail(fmt::format("a {} has no text", type_name(value)));
+  }
+}
+
+// ---- comparison ----
+
+bool Runtime::equals(const Value& a, const Value& b, int depth) {
+  check_depth(depth);
+  heap.charge(1);
+  if (a.is_number() && b.is_number()) {
+    if (a.is_integer() && b.is_integer()) return a.integer() == b.integer();
+    return a.real() == b.real();
+  }
+  if (a.kind() != b.kind()) return false;
+  switch (a.kind()) {
+    case Kind::kUndefined:
+    case Kind::kNone:
+      return true;
+    case Kind::kText:
+      heap.charge(std::min(a.text().size(), b.text().size()) / 64);
+      return a.text().bytes() == b.text().bytes();
+    case Kind::kList: {
+      const List& x = a.list();
+      const List& y = b.list();
+      if (&x == &y) return true;
+      if (x.flavour != y.flavour || x.flavour == ListFlavour::kGenerator ||
+          x.items.size() != y.items.size()) {
+        return false;
+      }
+      for (size_t i = 0; i < x.items.size(); ++i) {
+        if (!equals(x.items[i], y.items[i], depth + 1)) return false;
+      }
+      return true;
+    }
+    case Kind::kDict: {
+      const Dict& x = a.dict();
+      const Dict& y = b.dict();
+      if (x.entries.size() != y.entries.size()) return false;
+      for (const auto& [key, value] : x.entries) {
+        const Value* other = find(y, key);
+        if (other == nullptr || !equals(value, *other, depth + 1)) return false;
+      }
+      return true;
+    }
+    case Kind::kNamespace:
+      return &a.name_space() == &b.name_space();
+    case Kind::kLoop:
+      return &a.loop() == &b.loop();
+    case Kind::kCallable:
+      return &a.callable() == &b.callable();
+    default:
+      return false;
+  }
+}
+
+int Runtime::compare(const Value& a, const Value& b, std::string_view op, int depth) {
+  check_depth(depth);
+  heap.charge(1);
+  require_defined(a);
+  require_defined(b);
+  if (a.is_number() && b.is_number()) {
+    if (a.is_integer() && b.is_integer())
+      return a.integer() < b.integer() ? -1 : a.integer() > b.integer() ? 1 : 0;
+    return a.real() < b.real() ? -1 : a.real() > b.real() ? 1 : 0;
+  }
+  if (a.is(Kind::kText) && b.is(Kind::kText)) {
+    heap.charge(std::min(a.text().size(), b.text().size()) / 64);
+    return a.text().bytes().compare(b.text().bytes());  // the order of UTF-8 is the order of code points
+  }
+  if (a.is(Kind::kList) && b.is(Kind::kList) && a.list().flavour == b.list().flavour &&
+      (a.list().flavour == ListFlavour::kList || a.list().flavour == ListFlavour::kTuple)) {
+    const auto& x = a.list().items;
+    const auto& y = b.list().items;
+    for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+      if (!equals(x[i], y[i], depth + 1)) return compare(x[i], y[i], op, depth + 1);
+    }
+    return x.size() < y.size() ? -1 : x.size() > y.size() ? 1 : 0;
+  }
+  fail(fmt::format("'{}' not supported between instances of '{}' and '{}'", op, type_name(a), type_name(b)));
+}
+
+bool Runtime::contains(const Value& container, const Value& item) {
+  switch (container.kind()) {
+    case Kind::kUndefined:
+      return false;
+    case Kind::kText:
+      if (!item.is(Kind::kText)) {
+        require_defined(item);
+        fail(fmt::format("'in <string>' requires string as left operand, not {}", type_name(item)));
+      }
+      heap.charge(1 + (container.text().size() + item.text().size()) / 64);
+      return container.text().bytes().find(item.text().bytes()) != std::string::npos;
+    case Kind::kDict:
+      return find(container.dict(), item) != nullptr;
+    case Kind::kList: {
+      const List* items = iterate(container);
+      return std::any_of(items->items.begin(), items->items.end(),
+                         [&](const Value& v) { return equals(v, item); });
+    }
+    default:
+      fail(fmt::format("argument of type '{}' is not iterable", type_name(container)));
+  }
+}
+
+size_t Runtime::length(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kUndefined:
+      return 0;
+    case Kind::kText:
+      heap.charge(1 + value.text().size() / 64);
+      return count_characters(value.text().bytes());
+    case Kind::kDict:
+      return value.dict().entries.size();
+    case Kind::kList:
+      if (value.list().flavour != ListFlavour::kGenerator) return value.list().items.size();
+      break;
+    default:
+      break;
+  }
+  fail(fmt::format("object of type '{}' has no len()", type_name(value)));
+}
+
+bool Runtime::is_iterable(const Value& value) const {
+  return value.is(Kind::kUndefined) || value.is(Kind::kText) || value.is(Kind::kList) ||
+         value.is(Kind::kDict) || value.is(Kind::kLoop);
+}
+
+List* Runtime::iterate(const Value& value) {
+  if (value.is(Kind::kList)) {
+    List& list = value.list();
+    if (list.flavour != ListFlavour::kGenerator) return &list;
+    std::vector<Value> rest(list.items.begin() + static_cast<std::ptrdiff_t>(list.n_consumed),
+                            list.items.end());
+    list.n_consumed = list.items.size();
+    return heap.list(ListFlavour::kList, std::move(rest));
+  }
+  List* result = heap.list();
+  if (value.is(Kind::kText)) {
+    const MarkedText& text = value.text();
+    const std::vector<size_t> offsets = character_offsets(text.bytes());
+    heap.charge(offsets.size());
+    for (size_t i = 0; i + 1 < offsets.size(); ++i) {
+      result->items.push_back(heap.text(text.slice(offsets[i], offsets[i + 1])));
+    }
+  } else if (value.is(Kind::kDict)) {
+    heap.charge(value.dict().entries.size());
+    for (const auto& entry : value.dict().entries) result->items.push_back(entry.first);
+  } else if (!value.is(Kind::kUndefined)) {
+    fail(fmt::format("'{}' object is not iterable", type_name(value)));
+  }
+  return result;
+}
+
+// ---- arithmetic ----
+
+namespace {
+
+std::string_view operator_text(ExpressionKind kind) {
+  switch (kind) {
+    case ExpressionKind::kAdd:
+      return "+";
+    case ExpressionKind::kSubtract:
+      return "-";
+    case ExpressionKind::kMultiply:
+      return "*";
+    case ExpressionKind::kDivide:
+      return "/";
+    case ExpressionKind::kFloorDivide:
+      return "//";
+    case ExpressionKind::kModulo:
+      return "%";
+    default:
+      return "**";
+  }
+}
+
+}  // namespace
+
+void Runtime::unsupported_operands(ExpressionKind kind, const Value& a, const Value& b) {
+  require_defined(a);
+  require_defined(b);
+  fail(fmt::format("unsupported operand types for {}: '{}' and '{}'", operator_text(kind), type_name(a),
+                   type_name(b)));
+}
+
+Value Runtime::integer_binary(ExpressionKind kind, Int a, Int b) {
+  Int result = 0;
+  bool overflows = false;
+  switch (kind) {
+    case ExpressionKind::kAdd:
+      overflows = __builtin_add_overflow(a, b, &result);
+      break;
+    case ExpressionKind::kSubtract:
+      overflows = __builtin_sub_overflow(a, b, &result);
+      break;
+    case ExpressionKind::kMultiply:
+      overflows = __builtin_mul_overflow(a, b, &result);
+      break;
+    case ExpressionKind::kDivide:
+      if (b == 0) fail("division by zero");
+      return Value::of(static_cast<double>(a) / static_cast<double>(b));
+    case ExpressionKind::kFloorDivide:
+    case ExpressionKind::kModulo: {
+      if (b == 0) fail("integer division or modulo by zero");
+      if (b == -1) {  // the one quotient that may not fit
+        if (kind == ExpressionKind::kModulo) return Value::of(Int{0});
+        overflows = __builtin_sub_overflow(Int{0}, a, &result);
+        break;
+      }
+      Int quotient = a / b;
+      Int rest = a % b;
+      if (rest != 0 && (rest < 0) != (b < 0)) {
+        rest += b;
+        --quotient;
+      }
+      result = kind == ExpressionKind::kModulo ? rest : quotient;
+      break;
+    }
+    default:
+      if (b < 0) return float_binary(kind, static_cast<double>(a), static_cast<double>(b));
+      result = 1;
+      if (a == 0 || a == 1 || a == -1) {
+        result = b == 0 ? Int{1} : a == -1 && b % 2 == 0 ? Int{1} : a;
+        break;
+      }
+      for (Int i = 0; i < b && !overflows; ++i) overflows = __builtin_mul_overflow(result, a, &result);
+  }
+  if (overflows) fail("an integer of more than 127 bits is not supported");
+  return Value::of(result);
+}
+
+Value Runtime::float_binary(ExpressionKind kind, double a, double b) {
+  switch (kind) {
+    case ExpressionKind::kAdd:
+      return Value::of(a + b);
+    case ExpressionKind::kSubtract:
+      return Value::of(a - b);
+    case ExpressionKind::kMultiply:
+      return Value::of(a * b);
+    case ExpressionKind::kDivide:
+      if (b == 0) fail("float division by zero");
+      return Value::of(a / b);
+    case ExpressionKind::kFloorDivide:
+    case ExpressionKind::kModulo: {
+      if (b == 0) fail("float floor division or modulo by zero");
+      double rest = std::fmod(a, b);
+      double quotient = (a - rest) / b;
+      if (rest != 0 && (rest < 0) != (b < 0)) {
+        rest += b;
+        quotient -= 1;
+      } else if (rest == 0) {
+        rest = std::copysign(0.0, b);
+      }
+      if (kind == ExpressionKind::kModulo) return Value::of(rest);
+      if (quotient == 0) return Value::of(std::copysign(0.0, a / b));
+      const double floored = std::floor(quotient);
+      return Value::of(quotient - floored > 0.5 ? floored + 1 : floored);
+    }
+    default: {
+      if (a == 0 && b < 0) fail("0.0 cannot be raised to a negative power");
+      const double result = std::pow(a, b);
+      if (std::isnan(result) && !std::isnan(a) && !std::isnan(b)) fail("a complex power is not supported");
+      if (std::isinf(result) && std::isfinite(a) && std::isfinite(b)) fail("numerical result out of range");
+      return Value::of(result);
+    }
+  }
+}
+
+Value Runtime::repeated(const Value& sequence, const Value& count) {
+  const Int n = std::max(count.integer(), Int{0});
+  if (sequence.is(Kind::kText)) {
+    const MarkedText& text = sequence.text();
+    const size_t limit = heap.limits().text_bytes;
+    if (text.empty() || n == 0) return heap.text("");
+    if (n > static_cast<Int>(limit / text.size())) heap.charge_text(limit + 1);
+    heap.charge_text(text.size() * static_cast<size_t>(n));
+    MarkedText result;
+    for (Int i = 0; i < n; ++i) result.append(text);
+    return heap.text(std::move(result));
+  }
+  const auto& items = sequence.list().items;
+  List* result = heap.list(sequence.list().flavour);
+  if (items.empty()) return Value::of(result);
+  if (n > heap.limits().steps) heap.charge(static_cast<size_t>(heap.limits().steps) + 1);
+  for (Int i = 0; i < n; ++i) {
+    heap.charge(items.size());
+    result->items.insert(result->items.end(), items.begin(), items.end());
+  }
+  return Value::of(result);
+}
+
+Value Runtime::binary(ExpressionKind kind, const Value& a, const Value& b) {
+  const auto is_sequence = [](const Value& v) {
+    return v.is(Kind::kText) || (v.is(Kind::kList) && (v.list().flavour == ListFlavour::kList ||
+                                                       v.list().flavour == ListFlavour::kTuple));
+  };
+  heap.charge(1);
+  if (a.is_number() && b.is_number()) {
+    if (a.is_integer() && b.is_integer()) return integer_binary(kind, a.integer(), b.integer());
+    return float_binary(kind, a.real(), b.real());
+  }
+  if (kind == ExpressionKind::kAdd && a.kind() == b.kind() && is_sequence(a) && is_sequence(b)) {
+    if (a.is(Kind::kText)) {
+      heap.charge_text(a.text().size() + b.text().size());
+      MarkedText result = a.text();
+      result.append(b.text());
+      return heap.text(std::move(result));
+    }
+    if (a.list().flavour == b.list().flavour) {
+      std::vector<Value> items = a.list().items;
+      items.insert(items.end(), b.list().items.begin(), b.list().items.end());
+      return Value::of(heap.list(a.list().flavour, std::move(items)));
+    }
+  }
+  if (kind == ExpressionKind::kMultiply) {
+    if (is_sequence(a) && b.is_integer()) return repeated(a, b);
+    if (is_sequence(b) && a.is_integer()) return repeated(b, a);
+  }
+  if (kind == ExpressionKind::kModulo && a.is(Kind::kText)) return heap.text(percent_format(a.text(), b));
+  unsupported_operands(kind, a, b);
+}
+
+Value Runtime::negate(const Value& value) {
+  if (value.is(Kind::kFloat)) return Value::of(-value.real());
+  if (value.is_integer()) return integer_binary(ExpressionKind::kSubtract, 0, value.integer());
+  require_defined(value);
+  fail(fmt::format("bad operand type for unary -: '{}'", type_name(value)));
+}
+
+// ---- attributes and items ----
+
+const Value* Runtime::find(const Dict& dict, const Value& key) {
+  if (key.is(Kind::kDict) || (key.is(Kind::kList) && key.list().flavour == ListFlavour::kList)) {
+    fail(fmt::format("unhashable type: '{}'", type_name(key)));
+  }
+  heap.charge(1 + dict.entries.size() / 32);
+  for (const auto& entry : dict.entries) {
+    if (key.is(Kind::kText) && entry.first.is(Kind::kText)) {
+      const std::string& name = entry.first.text().bytes();
+      if (name.size() != key.text().size()) continue;
+      if (name.size() >= 64) heap.charge(name.size() / 64);
+      if (name == key.text().bytes()) return &entry.second;
+    } else if (equals(entry.first, key)) {
+      return &entry.second;
+    }
+  }
+  return nullptr;
+}
+
+void Runtime::set(Dict& dict, const Value& key, const Value& value) {
+  if (const Value* found = find(dict, key)) {
+    *const_cast<Value*>(found) = value;
+  } else {
+    heap.charge(1);
+    dict.entries.emplace_back(key, value);
+  }
+}
+
+// What getattr() finds: methods, and what namespaces and loops hold.
+std::optional<Value> Runtime::own_attribute(const Value& object, std::string_view name) {
+  if (object.is(Kind::kNamespace)) {
+    for (const auto& [key, value] : object.name_space().attributes) {
+      if (key == name && name.substr(0, 1) != "_") return value;
+    }
+    return std::nullopt;
+  }
+  if (object.is(Kind::kLoop)) return loop_attribute(object.loop(), name);
+  return method(object, name);
+}
+
+Value Runtime::attribute(const Value& object, std::string_view name) {
+  heap.charge(1);
+  require_defined(object);
+  if (const std::optional<Value> own = own_attribute(object, name)) return *own;
+  if (object.is(Kind::kDict)) {
+    const MarkedText key{std::string(name)};
+    if (const Value* found = find(object.dict(), Value::of(&key))) return *found;
+  }
+  return Value::undefined(heap.name(name));
+}
+
+Int Runtime::to_index(const Value& value) {
+  if (value.is_integer()) return value.integer();
+  require_defined(value);
+  fail(fmt::format("'{}' object cannot be interpreted as an integer", type_name(value)));
+}
+
+int64_t Runtime::to_count(const Value& value) {
+  const Int index = to_index(value);
+  if (index > (Int{1} << 31) || index < -(Int{1} << 31)) fail("a number too large to count with");
+  return static_cast<int64_t>(index);
+}
+
+Value Runtime::item(const Value& object, const Value& index) {
+  heap.charge(1);
+  require_defined(object);
+  if (object.is(Kind::kDict)) {
+    const bool is_hashable =
+        !index.is(Kind::kDict) && !(index.is(Kind::kList) && index.list().flavour == ListFlavour::kList);
+    if (const Value* found = is_hashable ? find(object.dict(), index) : nullptr) return *found;
+  } else if (index.is_integer() && (object.is(Kind::kText) || object.is(Kind::kList))) {
+    const bool is_text = object.is(Kind::kText);
+    const bool is_indexable = is_text || object.list().flavour == ListFlavour::kList ||
+                              object.list().flavour == ListFlavour::kTuple ||
+                              object.list().flavour == ListFlavour::kRange;
+    if (is_indexable) {
+      const auto size = static_cast<Int>(length(object));
+      Int at = index.integer();
+      if (at < 0) at += size;
+      if (at >= 0 && at < size) {
+        if (!is_text) return object.list().items[static_cast<size_t>(at)];
+        heap.charge(object.text().size() / 16);
+        const std::vector<size_t> offsets = character_offsets(object.text().bytes());
+        const auto i = static_cast<size_t>(at);
+        return heap.text(object.text().slice(offsets[i], offsets[i + 1]));
+      }
+    }
+  }
+  if (index.is(Kind::kText)) {
+    if (const std::optional<Value> own = own_attribute(object, index.text().bytes())) return *own;
+  }
+  return Value::undefined(heap.name(str(index).bytes()));
+}
+
+Value Runtime::slice(const Value& object, const std::optional<Value>& start, const std::optional<Value>& stop,
+                     const std::optional<Value>& step) {
+  heap.charge(1);
+  require_defined(object);
+  const auto part = [&](const std::optional<Value>& value) -> std::optional<Int> {
+    if (!value || value->is(Kind::kNone)) return std::nullopt;
+    return to_index(*value);
+  };
+  const bool is_text = object.is(Kind::kText);
+  const bool is_list = object.is(Kind::kList) && object.list().flavour <= ListFlavour::kRange;
+  // Jinja gives an undefined value for what cannot be indexed at all.
+  if (!is_text && !is_list) return Value::undefined(heap.name("slice"));
+  const auto in_range = [](const std::optional<Value>& v) {
+    return !v || v->is(Kind::kNone) || v->is_integer();
+  };
+  if (!in_range(start) || !in_range(stop) || !in_range(step)) return Value::undefined(heap.name("slice"));
+  const Int stride = part(step).value_or(1);
+  if (stride == 0) fail("slice step cannot be zero");
+  const auto size = static_cast<Int>(length(object));
+  const auto clamp = [&](std::optional<Int> at, Int otherwise) {
+    if (!at) return otherwise;
+    const Int position = *at < 0 ? *at + size : *at;
+    const Int low = stride < 0 ? Int{-1} : Int{0};
+    const Int high = stride < 0 ? size - 1 : size;
+    return std::min(std::max(position, low), high);
+  };
+  const Int first = clamp(part(start), stride < 0 ? size - 1 : 0);
+  const Int last = clamp(part(stop), stride < 0 ? Int{-1} : size);
+  if (is_text) {
+    const MarkedText& text = object.text();
+    heap.charge(1 + text.size() / 16);
+    const std::vector<size_t> offsets = character_offsets(text.bytes());
+    if (stride == 1) {
+      const size_t begin = offsets[static_cast<size_t>(first)];
+      return heap.text(text.slice(begin, first < last ? offsets[static_cast<size_t>(last)] : begin));
+    }
+    MarkedText result;
+    for (Int i = first; stride > 0 ? i < last : i > last; i += stride) {
+      heap.charge(1);
+      result.append(text, offsets[static_cast<size_t>(i)], offsets[static_cast<size_t>(i) + 1]);
+      if (stride > size || stride < -size) break;
+    }
+    return heap.text(std::move(result));
+  }
+  List* result = heap.list(object.list().flavour);
+  for (Int i = first; stride > 0 ? i < last : i > last; i += stride) {
+    heap.charge(1);
+    result->items.push_back(object.list().items[static_cast<size_t>(i)]);
+    if (stride > size || stride < -size) break;
+  }
+  return Value::of(result);
+}
+
+std::vector<std::optional<Value>> Runtime::bind(std::string_view function, const Arguments& arguments,
+                                                std::initializer_list<std::string_view> parameters,
+                                                size_t n_required) {
+  std::vector<std::optional<Value>> bound(parameters.size());
+  if (arguments.positional.size() > parameters.size()) {
+    fail(fmt::format("{} takes at most {} arguments, {} given", function, parameters.size(),
+                     arguments.positional.size()));
+  }
+  for (size_t i = 0; i < arguments.positional.size(); ++i) bound[i] = arguments.positional[i];
+  for (const auto& [name, value] : arguments.named) {
+    const auto* const found = std::find(parameters.begin(), parameters.end(), name);
+    if (found == parameters.end() || bound[static_cast<size_t>(found - parameters.begin())]) {
+      fail(fmt::format("{} got an unexpected argument '{}'", function, printable(name)));
+    }
+    bound[static_cast<size_t>(found - parameters.begin())] = value;
+  }
+  for (size_t i = 0; i < n_required; ++i) {
+    if (!bound[i]) fail(fmt::format("{} lacks its argument '{}'", function, *(parameters.begin() + i)));
+  }
+  return bound;
+}
+
+}  // namespace chaski::jinja
