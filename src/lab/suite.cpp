@@ -65,6 +65,11 @@ class YamlReader {
       fail(where_, static_cast<size_t>(std::max(0, e.mark.line) + 1), printable(e.msg, 200));
     }
     if (suite.name.empty()) fail(where_, 1, "has no name");
+    try {
+      sampling_of(suite.settings);
+    } catch (const Error& error) {
+      throw Error(ErrorCode::kCorrupt, "read suite", fmt::format("{} settings: {}", where_, error.what()));
+    }
     if (suite.title.en.empty()) suite.title = {suite.name, suite.name};
   }
 
@@ -117,7 +122,7 @@ class YamlReader {
     return text;
   }
 
-  void read_settings(const YAML::Node& node, SuiteSettings& s) const {
+  void read_settings(const YAML::Node& node, GenerationSettings& s) const {
     const std::map<std::string, std::optional<double>*> numbers{{"temperature", &s.temperature},
                                                                 {"top_p", &s.top_p},
                                                                 {"min_p", &s.min_p},
@@ -135,6 +140,9 @@ class YamlReader {
         s.seed = number_of<uint64_t>(value, key);
       } else if (key == "system") {
         s.system = string_of(value, key);
+      } else if (key == "stop") {
+        if (!value.IsSequence()) fail_at(value, "stop: expected a list of texts");
+        for (const YAML::Node& text : value) s.stop.push_back(string_of(text, key));
       } else {
         fail_at(value, fmt::format("unknown setting \"{}\"", printable(key)));
       }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "lab/generation_settings.h"
 #include "report/lang.h"
 
 namespace chaski {
@@ -19,14 +20,6 @@ namespace chaski {
 struct Bilingual {
   std::string en, zh;
   const std::string& in(Lang lang) const { return lang == Lang::kZh ? zh : en; }
-};
-
-/// How answers are generated, where the suite says so; names and meanings are transformers'.
-struct SuiteSettings {
-  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
-  std::optional<int64_t> top_k, max_length, max_new_tokens;
-  std::optional<uint64_t> seed;
-  std::optional<std::string> system;
 };
 
 struct SuiteItem {
@@ -40,7 +33,7 @@ struct Suite {
   std::string name;
   Bilingual title, description;
   std::map<std::string, Bilingual> types;  ///< titles of the types of task
-  SuiteSettings settings;
+  GenerationSettings settings;
   std::vector<SuiteItem> items;
   std::string source;  ///< the folder, or "built in"
   std::string sha256;  ///< of suite.yaml and items.jsonl, one after the other

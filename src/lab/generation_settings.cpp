@@ -1,0 +1,67 @@
+#include "lab/generation_settings.h"
+
+namespace chaski {
+namespace {
+
+template <typename T>
+void take(std::optional<T>& base, const std::optional<T>& over) {
+  if (over) base = over;
+}
+
+template <typename T>
+OrderedJson or_null(const std::optional<T>& value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
+
+}  // namespace
+
+void overlay(GenerationSettings& base, const GenerationSettings& over) {
+  take(base.temperature, over.temperature);
+  take(base.top_p, over.top_p);
+  take(base.min_p, over.min_p);
+  take(base.repetition_penalty, over.repetition_penalty);
+  take(base.presence_penalty, over.presence_penalty);
+  take(base.frequency_penalty, over.frequency_penalty);
+  take(base.top_k, over.top_k);
+  if (over.max_new_tokens) base.max_length.reset();
+  take(base.max_length, over.max_length);
+  if (over.max_length && !over.max_new_tokens) base.max_new_tokens.reset();
+  take(base.max_new_tokens, over.max_new_tokens);
+  take(base.seed, over.seed);
+  take(base.system, over.system);
+  if (!over.stop.empty()) base.stop = over.stop;
+}
+
+SamplingParams sampling_of(const GenerationSettings& settings) {
+  SamplingParams params;
+  params.temperature = settings.temperature.value_or(params.temperature);
+  params.top_k = settings.top_k.value_or(params.top_k);
+  params.top_p = settings.top_p.value_or(params.top_p);
+  params.min_p = settings.min_p.value_or(params.min_p);
+  params.repetition_penalty = settings.repetition_penalty.value_or(params.repetition_penalty);
+  params.presence_penalty = settings.presence_penalty.value_or(params.presence_penalty);
+  params.frequency_penalty = settings.frequency_penalty.value_or(params.frequency_penalty);
+  params.seed = settings.seed.value_or(params.seed);
+  params.validate();
+  return params;
+}
+
+OrderedJson to_json(const GenerationSettings& settings) {
+  const SamplingParams params = sampling_of(settings);
+  OrderedJson json;
+  json["seed"] = params.seed;
+  json["temperature"] = params.temperature;
+  json["top_k"] = params.top_k;
+  json["top_p"] = params.top_p;
+  json["min_p"] = params.min_p;
+  json["repetition_penalty"] = params.repetition_penalty;
+  json["presence_penalty"] = params.presence_penalty;
+  json["frequency_penalty"] = params.frequency_penalty;
+  json["max_length"] = or_null(settings.max_length);
+  json["max_new_tokens"] = or_null(settings.max_new_tokens);
+  json["system"] = or_null(settings.system);
+  json["stop"] = settings.stop;
+  return json;
+}
+
+}  // namespace chaski

@@ -1,0 +1,35 @@
+// How answers are generated, where someone says so: a suite, a model's makers, the command line. Names and
+// meanings are transformers'; what nobody sets is off.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "engine/request.h"
+
+namespace chaski {
+
+struct GenerationSettings {
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<int64_t> top_k;
+  std::optional<int64_t> max_length;      ///< of prompt and answer together
+  std::optional<int64_t> max_new_tokens;  ///< of the answer
+  std::optional<uint64_t> seed;
+  std::optional<std::string> system;
+  std::vector<std::string> stop;
+};
+
+/// Take into `base` what `over` says. A max_new_tokens in `over` puts aside a max_length that only `base`
+/// had.
+void overlay(GenerationSettings& base, const GenerationSettings& over);
+
+/// The sampling that the settings ask for. Throws Error(kUsage) naming the setting that is out of range.
+SamplingParams sampling_of(const GenerationSettings& settings);
+
+/// The settings as a record holds them, each by its name; limits and system text that are not set are null.
+OrderedJson to_json(const GenerationSettings& settings);
+
+}  // namespace chaski
