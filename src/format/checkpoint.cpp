@@ -4,14 +4,40 @@
 #include "base/error.h"
 #include "format/byte_source.h"
 #include "format/gguf_checkpoint.h"
+#include "format/hf_checkpoint.h"
 #include "format/synthetic.h"
 
 namespace chaski {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
+  if (fs::exists(folder / "config.json")) return open_hf_directory(folder);
+  std::vector<fs::path> gguf_files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".gguf") gguf_files.push_back(entry.path());
+  }
+  if (gguf_files.size() == 1) return open_gguf(std::make_shared<FileSource>(gguf_files.front()));
+  throw Error(
+      ErrorCode::kNotFound, "open model",
+      fmt::format("{}: expected config.json or one .gguf file, found {} .gguf files and no config.json",
+                  folder.string(), gguf_files.size()),
+      gguf_files.empty() ? "" : "name one of the .gguf files");
+}
+
+}  // namespace
 
 std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   constexpr std::string_view kSynthetic = "synthetic:";
-  if (path.substr(0, kSynthetic.size()) == kSynthetic) {
+  if (path.compare(0, kSynthetic.size(), kSynthetic) == 0) {
     return open_synthetic(std::string_view(path).substr(kSynthetic.size()));
+  }
+  try {
+    if (fs::is_directory(path)) return open_directory(path);
+  } catch (const fs::filesystem_error& error) {
+    throw Error(ErrorCode::kNotFound, "open model",
+                fmt::format("{}: {}", printable(path), error.code().message()));
   }
   return open_gguf(std::make_shared<FileSource>(path));
 }

@@ -1,0 +1,185 @@
+#include "format/hf_checkpoint.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "format/hf_config.h"
+#include "format/json_stream.h"
+#include "format/llama_layout.h"
+#include "format/safetensors.h"
+#include "format/shard_index.h"
+#include "format/stored_checkpoint.h"
+
+namespace chaski {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxConfigBytes = 1u << 20;
+constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
+constexpr uint64_t kMaxTokenizerConfigBytes = 16u << 20;
+constexpr size_t kMaxTemplateBytes = 1u << 20;
+
+std::string read_text(const fs::path& path, uint64_t max_bytes) {
+  refuse_lfs_pointer(FileSource(path));
+  return read_text_file(path, max_bytes);
+}
+
+std::string read_text_if_there(const fs::path& path, uint64_t max_bytes) {
+  return fs::exists(path) ? read_text(path, max_bytes) : std::string();
+}
+
+/// Whether `file` stays in `folder` when links are followed. Hugging Face's own cache keeps its files beside
+/// the snapshots, in `blobs`, and links to them: that is inside as well.
+bool stays_inside(const fs::path& folder, const fs::path& file) {
+  const fs::path home = fs::canonical(folder), target = fs::canonical(file);
+  const auto is_below = [&](const fs::path& root) {
+    return std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
+  };
+  if (is_below(home)) return true;
+  const fs::path snapshots = home.parent_path();
+  return snapshots.filename() == "snapshots" && is_below(snapshots.parent_path() / "blobs");
+}
+
+std::string first_three(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min<size_t>(3, names.size()); ++i) {
+    text += fmt::format("{}{}", i == 0 ? "" : ", ", printable(names[i]));
+  }
+  return names.size() <= 3 ? text : fmt::format("{} and {} more", text, names.size() - 3);
+}
+
+class HfCheckpoint : public StoredCheckpoint {
+ public:
+  explicit HfCheckpoint(const fs::path& folder) : folder_(folder) {
+    path_ = folder.string();
+    kind_ = "safetensors";
+    const fs::path config = folder / "config.json";
+    config_ = parse_hf_config(read_text(config, kMaxConfigBytes), config.string());
+    const fs::path generation = folder / "generation_config.json";
+    if (fs::exists(generation)) {
+      generation_ =
+          parse_generation_config(read_text(generation, kMaxConfigBytes), generation.string(), config_);
+    }
+    read_weights();
+    check_weights(*this);
+    read_tokenizer();
+  }
+
+ private:
+  void read_weights() {
+    const fs::path single = folder_ / "model.safetensors", index = folder_ / "model.safetensors.index.json";
+    if (fs::exists(single)) {
+      const auto source = std::make_shared<FileSource>(single);
+      files_ = {source};
+      for (const SafetensorsEntry& entry : read_safetensors_header(*source)) add(source, entry);
+    } else if (fs::exists(index)) {
+      read_shards(read_shard_index(FileSource(index)), index.string());
+    } else {
+      const bool has_pickle =
+          fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
+      throw Error(
+          has_pickle ? ErrorCode::kUnsupported : ErrorCode::kNotFound, "open model",
+          fmt::format("{}: expected model.safetensors or model.safetensors.index.json, found {}", path_,
+                      has_pickle ? "pytorch_model.bin, which can hold code and is never loaded" : "neither"),
+          "fetch the safetensors files of this model");
+    }
+  }
+
+  void add(const ByteSourcePtr& source, const SafetensorsEntry& entry) {
+    if (entry.dtype) {
+      weights_.emplace(entry.name, std::make_shared<StoredWeight>(source, entry.name, *entry.dtype,
+                                                                  entry.shape, entry.offset));
+    } else {
+      unusable_.emplace(entry.name, fmt::format("stored as {}, expected F32, F16 or BF16", entry.type));
+    }
+  }
+
+  void read_shards(const ShardIndex& index, const std::string& where) {
+    std::vector<std::string> missing;
+    for (const std::string& file : index.files) {
+      if (!fs::exists(folder_ / file)) {
+        missing.push_back(file);
+      } else if (!stays_inside(folder_, folder_ / file)) {
+        throw Error(ErrorCode::kCorrupt, "open model",
+                    fmt::format("{}: {} is a link that leads out of the folder", where, printable(file)));
+      }
+    }
+    if (!missing.empty()) {
+      throw Error(ErrorCode::kNotFound, "open model",
+                  fmt::format("{}: files of this index are missing: {}", where, first_three(missing)),
+                  "the model is incomplete; fetch it again");
+    }
+    std::vector<std::deque<SafetensorsEntry>> headers;
+    for (const std::string& file : index.files) {
+      files_.push_back(std::make_shared<FileSource>(folder_ / file));
+      headers.push_back(read_safetensors_header(*files_.back()));
+    }
+    for (const auto& [tensor, place] : index.tensors) {
+      const auto& entries = headers[place];
+      const auto at = std::lower_bound(entries.begin(), entries.end(), tensor,
+                                       [](const auto& entry, const auto& name) { return entry.name < name; });
+      if (at != entries.end() && at->name == tensor) {
+        add(files_[place], *at);
+      } else {
+        missing.push_back(fmt::format("{} in {}", tensor, index.files[place]));
+      }
+    }
+    if (!missing.empty()) {
+      throw Error(ErrorCode::kCorrupt, "open model",
+                  fmt::format("{}: tensors of this index are missing from their files: {}", where,
+                              first_three(missing)));
+    }
+  }
+
+  void read_tokenizer() {
+    tokenizer_.tokenizer_json = read_text_if_there(folder_ / "tokenizer.json", kMaxTokenizerBytes);
+    const fs::path config = folder_ / "tokenizer_config.json";
+    tokenizer_.tokenizer_config_json = read_text_if_there(config, kMaxTokenizerConfigBytes);
+    const fs::path jinja = folder_ / "chat_template.jinja";
+    if (fs::exists(jinja)) {
+      chat_template_ = read_text(jinja, kMaxTemplateBytes);
+    } else if (fs::exists(config)) {
+      chat_template_ = read_chat_template(FileSource(config));
+    }
+  }
+
+  fs::path folder_;
+};
+
+/// One element of a list of templates; its text goes to `chosen` where it is the first or the default.
+void read_named_template(JsonStream& json, std::string& chosen, bool& is_first) {
+  std::string name, text;
+  json.read_object(kMaxTemplateBytes, [&](const std::string& key) {
+    if (key == "name") return json.read_string(name, kMaxTemplateBytes);
+    if (key == "template") return json.read_string(text, kMaxTemplateBytes);
+    json.skip_value();
+  });
+  if (is_first || name == "default") chosen = text;
+  is_first = false;
+}
+
+}  // namespace
+
+std::string read_chat_template(const ByteSource& tokenizer_config) {
+  JsonStream json(tokenizer_config, 0, tokenizer_config.size());
+  std::string chosen;
+  bool is_there = false;
+  json.read_object(kMaxTemplateBytes, [&](const std::string& key) {
+    if (key != "chat_template") return json.skip_value();
+    if (is_there) json.fail("key \"chat_template\" stands twice");
+    is_there = true;
+    if (json.peek() == 'n') return json.skip_value();
+    if (json.peek() != '[') return json.read_string(chosen, kMaxTemplateBytes);
+    bool is_first = true;
+    json.read_array([&] { read_named_template(json, chosen, is_first); });
+  });
+  json.expect_end();
+  return chosen;
+}
+
+std::shared_ptr<const Checkpoint> open_hf_directory(const fs::path& folder) {
+  return std::make_shared<HfCheckpoint>(folder);
+}
+
+}  // namespace chaski
