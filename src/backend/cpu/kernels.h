@@ -1,0 +1,89 @@
+// The table of kernels that one instruction set offers, and the data layouts they agree on. Each table is
+// filled in a translation unit of its own flags from the templates of kernels_impl.h; dispatch.cpp chooses.
+// No threads, no allocation and no errors here: callers (ops_cpu.cpp) split the work and check the shapes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace chaski::cpu {
+
+inline constexpr int kPanelRows = 16;    ///< weight rows that lie interleaved, one per vector lane (panel.h)
+inline constexpr int kQ8Block = 32;      ///< activations that share a scale
+inline constexpr int kChunkTokens = 32;  ///< cached tokens that attention takes at once
+inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kDTypes = 8;
+
+/// One panel of 16 weight rows: codes and scales as panel.h lays them out.
+struct PanelView {
+  const std::byte* codes = nullptr;
+  const std::byte* scales = nullptr;
+  int64_t n_cols = 0;
+};
+
+/// Rows of activations as linear kernels take them; either half may be absent.
+struct Activations {
+  const float* f32 = nullptr;
+  int64_t f32_stride = 0;         ///< in floats
+  const std::byte* q8 = nullptr;  ///< rows laid out by Q8Row
+  int64_t q8_stride = 0;          ///< in bytes
+
+  Activations from_row(int64_t row) const {
+    return {f32 == nullptr ? nullptr : f32 + row * f32_stride, f32_stride,
+            q8 == nullptr ? nullptr : q8 + row * q8_stride, q8_stride};
+  }
+};
+
+/// Where the parts of a quantised activation row lie: int8 codes [n_cols], f32 scales [n_cols / 32], i32
+/// sums of codes [n_cols / 16].
+struct Q8Row {
+  int64_t n_cols;
+  constexpr int64_t scales_at() const { return n_cols; }
+  constexpr int64_t sums_at() const { return n_cols + n_cols / kQ8Block * 4; }
+  constexpr int64_t bytes() const { return (sums_at() + n_cols / kQ8Block * 8 + 63) / 64 * 64; }
+};
+
+/// tile[r][i] = Σ_k x[r][k] w[i][k] for the panel's 16 rows; tile f32 [n_rows, 16]. What a row gets does not
+/// depend on n_rows.
+using LinearKernel = void (*)(const PanelView& w, const Activations& x, int64_t n_rows, float* tile);
+
+/// Up to 32 consecutive cached tokens of one kv head, as f32.
+struct KvChunk {
+  const float* k = nullptr;  ///< [head_dim, 32]: token t of dimension d at k[d × 32 + t]
+  const float* v = nullptr;  ///< [32, v_stride], readable to the next multiple of 16 dimensions
+  int64_t v_stride = 0;
+  int n_tokens = 0;
+  int head_dim = 0;
+  float scale = 1;
+};
+
+/// The running softmax of some query heads over chunks: weighted values, largest score, sum of weights.
+struct AttentionState {
+  float* acc = nullptr;  ///< [n_heads, stride]
+  float* max = nullptr;  ///< [n_heads], −infinity at first
+  float* sum = nullptr;  ///< [n_heads]
+  int64_t stride = 0;    ///< of acc and of the queries: head_dim rounded up to 16
+};
+
+struct KernelTable {
+  const char* isa;
+  LinearKernel linear_f32[kDTypes];  ///< by DType: f32 activations, weights dequantised as stored
+  LinearKernel linear_q8[kDTypes];   ///< by DType: int8 activations; null for formats without blocks
+
+  /// A row of Q8Row; n a multiple of 32. A block with a NaN or infinity gets the scale NaN.
+  void (*quantize_q8)(const float* x, int64_t n, std::byte* row);
+  void (*rms_norm)(const float* x, const float* gain, float eps, int64_t n, float* out);
+  void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
+  void (*add)(const float* x, const float* y, int64_t n, float* out);
+  /// Rotate one head in place: pairs (d, d + half) by cosines [half] and sines [half].
+  void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
+  /// f32, f16 or bf16 numbers to f32.
+  void (*widen)(const void* from, DType dtype, int64_t n, float* to);
+  void (*attend)(const KvChunk& chunk, const float* q, int64_t n_heads, const AttentionState& state);
+  /// Index of the first largest; −1 where there is a NaN or the largest is not finite.
+  int32_t (*argmax)(const float* x, int64_t n);
+};
+
+}  // namespace chaski::cpu

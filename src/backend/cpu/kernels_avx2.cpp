@@ -1,0 +1,122 @@
+// Kernels for AVX2 with FMA and F16C: eight lanes. Integer products by maddubs, whose pairs of int16 are
+// exact for small codes; signed bytes go through absolute values and transferred signs.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "backend/cpu/kernels_impl.h"
+
+namespace chaski::cpu {
+namespace {
+
+struct Avx2 {
+  static constexpr int kLanes = 8;
+  static constexpr int kMaxRows = 4;
+  static constexpr int kHeadTile = 2;
+  static constexpr int32_t kS8Bias = 0;
+  static constexpr int vectors_at_once(int n_rows) { return n_rows <= 2 ? 2 : 1; }
+
+  using F = __m256;
+  using I = __m256i;
+  struct S8 {
+    __m256i magnitude, signs;
+  };
+
+  CHASKI_INLINE static F set(float x) { return _mm256_set1_ps(x); }
+  CHASKI_INLINE static I set_i(int32_t x) { return _mm256_set1_epi32(x); }
+  CHASKI_INLINE static F load(const float* p) { return _mm256_loadu_ps(p); }
+  CHASKI_INLINE static I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  CHASKI_INLINE static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm256_cvtph_ps(half(p)); }
+  CHASKI_INLINE static F load_bf16(const std::byte* p) {
+    return from_bits(shl<16>(_mm256_cvtepu16_epi32(half(p))));
+  }
+  CHASKI_INLINE static I load_i8(const std::byte* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  CHASKI_INLINE static void store_i8(std::byte* p, I x) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  }
+  CHASKI_INLINE static void prefetch(const void* p) {
+    _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+  }
+
+  CHASKI_INLINE static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  CHASKI_INLINE static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  CHASKI_INLINE static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  CHASKI_INLINE static F div(F a, F b) { return _mm256_div_ps(a, b); }
+  CHASKI_INLINE static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  CHASKI_INLINE static F min(F a, F b) { return _mm256_min_ps(a, b); }
+  CHASKI_INLINE static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  CHASKI_INLINE static F keep_below(int n, F x, F other) {
+    const I below = _mm256_cmpgt_epi32(set_i(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_blendv_ps(other, x, from_bits(below));
+  }
+  CHASKI_INLINE static float reduce_add(F x) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+  CHASKI_INLINE static float reduce_max(F x) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+  }
+
+  CHASKI_INLINE static F to_f32(I x) { return _mm256_cvtepi32_ps(x); }
+  CHASKI_INLINE static F from_bits(I x) { return _mm256_castsi256_ps(x); }
+  CHASKI_INLINE static I bits(F x) { return _mm256_castps_si256(x); }
+  CHASKI_INLINE static I add_i(I a, I b) { return _mm256_add_epi32(a, b); }
+  CHASKI_INLINE static I sub_i(I a, I b) { return _mm256_sub_epi32(a, b); }
+  CHASKI_INLINE static I and_i(I a, I b) { return _mm256_and_si256(a, b); }
+  CHASKI_INLINE static I or_i(I a, I b) { return _mm256_or_si256(a, b); }
+  template <int kBits>
+  CHASKI_INLINE static I shl(I x) {
+    return _mm256_slli_epi32(x, kBits);
+  }
+  template <int kBits>
+  CHASKI_INLINE static I shr(I x) {
+    return _mm256_srli_epi32(x, kBits);
+  }
+  template <int kBits>
+  CHASKI_INLINE static I sar(I x) {
+    return _mm256_srai_epi32(x, kBits);
+  }
+  CHASKI_INLINE static I max_i(I a, I b) { return _mm256_max_epi32(a, b); }
+  CHASKI_INLINE static int32_t reduce_max_i(I x) {
+    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+  }
+  CHASKI_INLINE static int32_t reduce_add_i(I x) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+  }
+
+  CHASKI_INLINE static S8 make_s8(I w) { return {_mm256_abs_epi8(w), w}; }
+  // |w| ≤ 128 and |x| ≤ 127: a pair is at most 32512.
+  CHASKI_INLINE static I dot_s8(I acc, S8 w, I x) {
+    const I pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(x, w.signs));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  // Eight times two codes of at most 15, or twice two of at most 63, times 127 fit an int16.
+  CHASKI_INLINE static I dot_small(I acc, I w, I x) {
+    return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, x));
+  }
+  CHASKI_INLINE static I widen_small(I acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
+
+ private:
+  CHASKI_INLINE static __m128i half(const std::byte* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  }
+};
+
+}  // namespace
+
+extern const KernelTable kAvx2Kernels;
+constexpr KernelTable kAvx2Table = make_table<Avx2>("avx2");
+const KernelTable kAvx2Kernels = kAvx2Table;
+
+}  // namespace chaski::cpu
+#endif

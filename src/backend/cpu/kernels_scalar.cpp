@@ -1,0 +1,118 @@
+// Kernels for any processor: four lanes of the compiler's own vector type, which it maps to whatever there
+// is. Multiplies and adds round separately: a fused one is a library call where the processor is not known.
+#include "backend/cpu/kernels_impl.h"
+
+namespace chaski::cpu {
+namespace {
+
+struct Portable {
+  static constexpr int kLanes = 4;
+  static constexpr int kMaxRows = 2;
+  static constexpr int kHeadTile = 1;
+  static constexpr int32_t kS8Bias = 0;
+  static constexpr int vectors_at_once(int n_rows) { return n_rows == 1 ? 4 : 2; }
+
+  using F = float __attribute__((vector_size(16)));
+  using I = int32_t __attribute__((vector_size(16)));
+  using U = uint32_t __attribute__((vector_size(16)));
+  using S8 = I;
+
+  static F set(float x) { return F{x, x, x, x}; }
+  static I set_i(int32_t x) { return I{x, x, x, x}; }
+  static F load(const float* p) { return load_as<F>(p); }
+  static I load_i(const void* p) { return load_as<I>(p); }
+  static void store(float* p, F x) { __builtin_memcpy(p, &x, sizeof x); }
+  static F load_f16(const std::byte* p) {
+    return each([&](int i) { return f16_to_f32(load_as<uint16_t>(p + 2 * i)); });
+  }
+  static F load_bf16(const std::byte* p) {
+    return each(
+        [&](int i) { return __builtin_bit_cast(float, uint32_t{load_as<uint16_t>(p + 2 * i)} << 16); });
+  }
+  static I load_i8(const std::byte* p) {
+    return I{static_cast<int8_t>(p[0]), static_cast<int8_t>(p[1]), static_cast<int8_t>(p[2]),
+             static_cast<int8_t>(p[3])};
+  }
+  static void store_i8(std::byte* p, I x) {
+    for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::byte>(x[i]);
+  }
+  static void prefetch(const void*) {}
+
+  static F add(F a, F b) { return a + b; }
+  static F sub(F a, F b) { return a - b; }
+  static F mul(F a, F b) { return a * b; }
+  static F div(F a, F b) { return a / b; }
+  static F fma(F a, F b, F c) { return a * b + c; }
+  static F min(F a, F b) {
+    return each([&](int i) { return a[i] < b[i] ? a[i] : b[i]; });
+  }
+  static F max(F a, F b) {
+    return each([&](int i) { return a[i] > b[i] ? a[i] : b[i]; });
+  }
+  static F keep_below(int n, F x, F other) {
+    return each([&](int i) { return i < n ? x[i] : other[i]; });
+  }
+  static float reduce_add(F x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+  static float reduce_max(F x) {
+    const float a = x[0] > x[2] ? x[0] : x[2];
+    const float b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+  }
+
+  static F to_f32(I x) { return __builtin_convertvector(x, F); }
+  static F from_bits(I x) { return reinterpret_cast<F>(x); }
+  static I bits(F x) { return reinterpret_cast<I>(x); }
+  // Unsigned inside: integers here may wrap on the way to a NaN.
+  static I add_i(I a, I b) { return reinterpret_cast<I>(reinterpret_cast<U>(a) + reinterpret_cast<U>(b)); }
+  static I sub_i(I a, I b) { return reinterpret_cast<I>(reinterpret_cast<U>(a) - reinterpret_cast<U>(b)); }
+  static I and_i(I a, I b) { return a & b; }
+  static I or_i(I a, I b) { return a | b; }
+  template <int kBits>
+  static I shl(I x) {
+    return reinterpret_cast<I>(reinterpret_cast<U>(x) << kBits);
+  }
+  template <int kBits>
+  static I shr(I x) {
+    return reinterpret_cast<I>(reinterpret_cast<U>(x) >> kBits);
+  }
+  template <int kBits>
+  static I sar(I x) {
+    return x >> kBits;
+  }
+  static I max_i(I a, I b) {
+    const I above = a > b;
+    return (a & above) | (b & ~above);
+  }
+  static int32_t reduce_max_i(I x) {
+    const int32_t a = x[0] > x[2] ? x[0] : x[2];
+    const int32_t b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+  }
+  static int32_t reduce_add_i(I x) { return x[0] + x[1] + x[2] + x[3]; }
+
+  static S8 make_s8(I w) { return w; }
+  static I dot_s8(I acc, S8 w, I x) {
+    return acc + signed_byte<0>(w) * signed_byte<0>(x) + signed_byte<1>(w) * signed_byte<1>(x) +
+           signed_byte<2>(w) * signed_byte<2>(x) + signed_byte<3>(w) * signed_byte<3>(x);
+  }
+  static I dot_small(I acc, I w, I x) { return dot_s8(acc, w, x); }  // small codes have no sign bit
+  static I widen_small(I acc) { return acc; }
+
+ private:
+  template <class Fn>
+  static F each(Fn&& f) {
+    return F{f(0), f(1), f(2), f(3)};
+  }
+  template <int kByte>
+  static I signed_byte(I x) {
+    return sar<24>(shl<24 - 8 * kByte>(x));
+  }
+};
+
+}  // namespace
+
+extern const KernelTable kScalarKernels;
+constexpr KernelTable kScalarTable = make_table<Portable>("scalar");
+const KernelTable kScalarKernels = kScalarTable;
+
+}  // namespace chaski::cpu

@@ -1,0 +1,284 @@
+#include "backend/cpu/ops_cpu.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+
+#include "backend/cpu/pages.h"
+#include "base/error.h"
+
+namespace chaski {
+
+using cpu::Activations;
+using cpu::kPanelRows;
+
+namespace {
+
+constexpr int64_t kStagedRows = 256;              // activations quantised at once
+constexpr int64_t kTileRows = 64;                 // rows of a panel's products that lie on the stack
+constexpr int64_t kReadBytes = int64_t{1} << 18;  // of a weight file at once, per thread
+constexpr int64_t kRowGrain = 4;                  // rows of element-wise work that are worth another thread
+
+/// Pieces that balance the threads, yet few enough that handing them out costs nothing.
+int64_t panel_grain(int64_t n_panels, int64_t n_rows, int n_threads) {
+  const int64_t even = std::max<int64_t>(1, n_panels / (int64_t{n_threads} * 16));
+  return n_rows > kTileRows ? std::min<int64_t>(even, 8)
+                            : even;  // a piece is read once per kTileRows: keep it in cache
+}
+
+TensorView row_block(const TensorView& view, int64_t first, int64_t count) {
+  return view.data == nullptr ? view : view.rows(first, count);
+}
+
+}  // namespace
+
+const CpuOps::Packed& CpuOps::packed(WeightId id) const {
+  CHECK(id.index >= 0 && static_cast<size_t>(id.index) < weights_.size(), "weight id {} of {}", id.index,
+        weights_.size());
+  return weights_[static_cast<size_t>(id.index)];
+}
+
+const float* CpuOps::gain_of(WeightId id, int64_t width) const {
+  const Packed& w = packed(id);
+  CHECK(static_cast<int64_t>(w.vector.size()) == width, "{} {} as gain of width {}", w.source->name(),
+        w.source->shape().to_string(), width);
+  return w.vector.data();
+}
+
+bool CpuOps::wants_q8(const Packed& w) const {
+  return precision_ == Precision::kFast && kernels_.linear_q8[static_cast<int>(w.layout.dtype())] != nullptr;
+}
+
+// Weights.
+
+WeightId CpuOps::add_weight(WeightSourcePtr source) {
+  Packed w;
+  w.layout = cpu::PanelLayout(source->dtype(), source->n_rows(), source->n_cols());
+  w.panels = cpu::allocate_pages(static_cast<size_t>(w.layout.bytes()), source->name());
+  pack(*source, w);
+  if (w.layout.n_rows() == 1) {
+    w.vector.resize(static_cast<size_t>(w.layout.n_cols()));
+    w.layout.unpack_row(w.data(), 0, w.vector.data());
+  }
+  if (wants_q8(w)) {
+    const auto needed = static_cast<size_t>(kStagedRows * cpu::Q8Row{w.layout.n_cols()}.bytes());
+    if (q8_rows_.bytes() < needed) q8_rows_ = cpu::allocate_pages(needed, "quantised activations");
+  }
+  w.source = std::move(source);
+  weight_bytes_ += w.layout.bytes();
+  weights_.push_back(std::move(w));
+  return {static_cast<int32_t>(weights_.size()) - 1};
+}
+
+void CpuOps::pack(const WeightSource& source, Packed& w) {
+  const cpu::PanelLayout& layout = w.layout;
+  const int64_t stride = row_bytes(source.dtype(), source.n_cols());
+  const int64_t panel_stored = kPanelRows * stride;
+  const int64_t grain = std::max<int64_t>(1, kReadBytes / std::max<int64_t>(1, panel_stored));
+  auto* data = static_cast<std::byte*>(w.panels.data());
+  std::vector<std::vector<std::byte>> staging(static_cast<size_t>(pool_.n_threads()));
+  parallel(layout.n_panels(), grain, [&](int64_t begin, int64_t end, int worker) {
+    std::vector<std::byte>& rows = staging[static_cast<size_t>(worker)];
+    rows.resize(static_cast<size_t>(grain * panel_stored));
+    const int64_t first = begin * kPanelRows;
+    const int64_t count = std::min(end * kPanelRows, layout.n_rows()) - first;
+    source.read_rows(first, count, std::span(rows).first(static_cast<size_t>(count * stride)));
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t at = (panel - begin) * kPanelRows;
+      layout.pack(std::span(rows).subspan(static_cast<size_t>(at * stride)),
+                  std::min<int64_t>(kPanelRows, count - at), data + panel * layout.panel_bytes());
+    }
+  });
+}
+
+// Products: activations are staged, then every panel of every job is a piece of work.
+
+CpuOps::LinearJob CpuOps::job(const TensorView& x, WeightId id, const TensorView& out, bool is_added) const {
+  const Packed& w = packed(id);
+  CHECK(w.layout.n_cols() == x.n_cols() && w.layout.n_rows() == out.n_cols() && x.n_rows() == out.n_rows(),
+        "{} {} times {} into {}", w.source->name(), w.source->shape().to_string(), x.shape.to_string(),
+        out.shape.to_string());
+  return {&w, nullptr, out, is_added};
+}
+
+Activations CpuOps::stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+                          std::span<const LinearJob> jobs) {
+  const int64_t n = x.n_cols();
+  const bool wants = std::any_of(jobs.begin(), jobs.end(), [&](const LinearJob& j) {
+    return wants_q8(*j.w) || (j.up != nullptr && wants_q8(*j.up));
+  });
+  const int64_t stride = cpu::Q8Row{n}.bytes();
+  auto* q8 = wants ? static_cast<std::byte*>(q8_rows_.data()) : nullptr;
+  const float* f32 = gain == nullptr ? x.f32() : normed.f32();
+  if (gain != nullptr || wants) {
+    parallel(x.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) {
+        if (gain != nullptr) kernels_.rms_norm(x.f32() + r * n, gain, eps, n, normed.f32() + r * n);
+        if (wants) kernels_.quantize_q8(f32 + r * n, n, q8 + r * stride);
+      }
+    });
+  }
+  return {f32, n, q8, wants ? stride : 0};
+}
+
+void CpuOps::norm_linear(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+                         std::span<const LinearJob> jobs) {
+  std::array<LinearJob, 3> part;
+  CHECK(jobs.size() <= part.size(), "{} products at once", jobs.size());
+  for (int64_t first = 0; first < x.n_rows(); first += kStagedRows) {
+    const int64_t count = std::min(kStagedRows, x.n_rows() - first);
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      part[i] = jobs[i];
+      part[i].out = jobs[i].out.rows(first, count);
+    }
+    const std::span<const LinearJob> now(part.data(), jobs.size());
+    run_jobs(now, stage(x.rows(first, count), gain, eps, row_block(normed, first, count), now), count);
+  }
+}
+
+void CpuOps::run_jobs(std::span<const LinearJob> jobs, const Activations& x, int64_t n_rows) {
+  int64_t n_panels = 0;
+  for (const LinearJob& j : jobs) n_panels += j.w->layout.n_panels();
+  parallel(n_panels, panel_grain(n_panels, n_rows, pool_.n_threads()), [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = 0; row < n_rows; row += kTileRows) {
+      int64_t before = 0;
+      for (const LinearJob& j : jobs) {
+        const int64_t here = j.w->layout.n_panels();
+        for (int64_t p = std::max(begin, before); p < std::min(end, before + here); ++p) {
+          run_panel(j, p - before, x, row, std::min(kTileRows, n_rows - row));
+        }
+        before += here;
+      }
+    }
+  });
+}
+
+void CpuOps::run_panel(const LinearJob& job, int64_t panel, const Activations& x, int64_t first_row,
+                       int64_t n_rows) const {
+  alignas(64) std::array<float, kTileRows * kPanelRows> tile, up;
+  const Activations rows = x.from_row(first_row);
+  const auto product = [&](const Packed& w, float* to) {
+    const auto dtype = static_cast<size_t>(w.layout.dtype());
+    const cpu::LinearKernel kernel = wants_q8(w) ? kernels_.linear_q8[dtype] : kernels_.linear_f32[dtype];
+    kernel(w.layout.view(w.data(), panel), rows, n_rows, to);
+  };
+  product(*job.w, tile.data());
+  if (job.up != nullptr) {
+    product(*job.up, up.data());
+    kernels_.swiglu(tile.data(), up.data(), n_rows * kPanelRows, tile.data());
+  }
+  const int64_t stride = job.out.n_cols();
+  const int64_t width = std::min<int64_t>(kPanelRows, stride - panel * kPanelRows);
+  for (int64_t r = 0; r < n_rows; ++r) {
+    float* out = job.out.f32() + (first_row + r) * stride + panel * kPanelRows;
+    const float* from = tile.data() + r * kPanelRows;
+    if (job.is_added) {
+      kernels_.add(out, from, width, out);
+    } else {
+      std::memcpy(out, from, static_cast<size_t>(width) * sizeof(float));
+    }
+  }
+}
+
+void CpuOps::linear(const TensorView& x, WeightId w, const TensorView& out) {
+  const LinearJob jobs[] = {job(x, w, out)};
+  norm_linear(x, nullptr, 0, {}, jobs);
+}
+
+void CpuOps::linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace&) {
+  const LinearJob jobs[] = {job(h, w, x, true)};
+  norm_linear(h, nullptr, 0, {}, jobs);
+}
+
+void CpuOps::norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float eps, const StepInputs& in,
+                                  const KvLayer& kv, const TensorView& q, Workspace& ws) {
+  const Workspace::Scope scope(ws);
+  const int64_t kv_width = int64_t{kv.layout->n_kv_heads} * kv.layout->head_dim;
+  const TensorView normed = ws.take(DType::kF32, x.shape);
+  const TensorView k = ws.take(DType::kF32, {x.n_rows(), kv_width});
+  const TensorView v = ws.take(DType::kF32, {x.n_rows(), kv_width});
+  const LinearJob jobs[] = {job(x, w.q, q), job(x, w.k, k), job(x, w.v, v)};
+  norm_linear(x, gain_of(w.norm, x.n_cols()), eps, normed, jobs);
+  rope_append(q, k, v, in, kv);
+}
+
+void CpuOps::norm_gate_up_swiglu(const TensorView& x, const GateUpWeights& w, float eps, const TensorView& h,
+                                 Workspace& ws) {
+  const Workspace::Scope scope(ws);
+  const TensorView normed = ws.take(DType::kF32, x.shape);
+  LinearJob jobs[] = {job(x, w.gate, h)};
+  jobs[0].up = job(x, w.up, h).w;
+  norm_linear(x, gain_of(w.norm, x.n_cols()), eps, normed, jobs);
+}
+
+void CpuOps::norm_head(const TensorView& x, WeightId norm, WeightId head, float eps, const TensorView& logits,
+                       Workspace& ws) {
+  const Workspace::Scope scope(ws);
+  const TensorView normed = ws.take(DType::kF32, x.shape);
+  const LinearJob jobs[] = {job(x, head, logits)};
+  norm_linear(x, gain_of(norm, x.n_cols()), eps, normed, jobs);
+}
+
+// Row by row.
+
+void CpuOps::embed(WeightId table, const TensorView& token_ids, const TensorView& out) {
+  const Packed& w = packed(table);
+  const int64_t n = out.n_cols();
+  CHECK(n == w.layout.n_cols() && out.n_rows() == token_ids.shape.n_elements(), "embed {} of {} into {}",
+        token_ids.shape.to_string(), w.source->shape().to_string(), out.shape.to_string());
+  parallel(out.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t token = token_ids.i32()[r];
+      CHECK(token >= 0 && token < w.layout.n_rows(), "token {} of {}", token, w.layout.n_rows());
+      w.layout.unpack_row(w.data(), token, out.f32() + r * n);
+    }
+  });
+}
+
+void CpuOps::rms_norm(const TensorView& x, WeightId gain, float eps, const TensorView& out) {
+  const int64_t n = x.n_cols();
+  const float* g = gain_of(gain, n);
+  CHECK(out.shape == x.shape, "norm of {} into {}", x.shape.to_string(), out.shape.to_string());
+  parallel(x.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) kernels_.rms_norm(x.f32() + r * n, g, eps, n, out.f32() + r * n);
+  });
+}
+
+void CpuOps::swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) {
+  const int64_t n = out.n_cols();
+  CHECK(gate.shape == up.shape && out.shape == gate.shape, "swiglu of {} and {}", gate.shape.to_string(),
+        up.shape.to_string());
+  parallel(out.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
+    kernels_.swiglu(gate.f32() + begin * n, up.f32() + begin * n, (end - begin) * n, out.f32() + begin * n);
+  });
+}
+
+void CpuOps::add(const TensorView& x, const TensorView& y, const TensorView& out) {
+  const int64_t n = out.n_cols();
+  CHECK(x.shape == y.shape && out.shape == x.shape, "add {} and {}", x.shape.to_string(),
+        y.shape.to_string());
+  parallel(out.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
+    kernels_.add(x.f32() + begin * n, y.f32() + begin * n, (end - begin) * n, out.f32() + begin * n);
+  });
+}
+
+void CpuOps::gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) {
+  CHECK(out.n_cols() == x.n_cols() && out.n_rows() == rows.shape.n_elements(), "gather {} rows into {}",
+        rows.shape.n_elements(), out.shape.to_string());
+  for (int64_t i = 0; i < out.n_rows(); ++i) {
+    std::memcpy(out.f32() + i * x.n_cols(), x.rows(rows.i32()[i], 1).data,
+                static_cast<size_t>(x.n_cols()) * sizeof(float));
+  }
+}
+
+void CpuOps::argmax_rows(const TensorView& logits, const TensorView& out) {
+  CHECK(out.shape.n_elements() == logits.n_rows(), "best of {} into {}", logits.shape.to_string(),
+        out.shape.to_string());
+  parallel(logits.n_rows(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      out.i32()[r] = kernels_.argmax(logits.f32() + r * logits.n_cols(), logits.n_cols());
+  });
+}
+
+}  // namespace chaski

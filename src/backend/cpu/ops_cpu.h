@@ -1,0 +1,104 @@
+// Ops on the host's processor: weights in panels, kernels of one instruction set, work handed out over a
+// thread pool. Attention is in attention_cpu.cpp. The same input gives the same bits whatever the number of
+// threads and whatever other rows are in the batch.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/panel.h"
+#include "base/threads.h"
+#include "ops/ops.h"
+
+namespace chaski {
+
+class CpuOps : public Ops {
+ public:
+  /// All references must outlive this.
+  CpuOps(Memory& memory, ThreadPool& pool, const cpu::KernelTable& kernels, Precision precision);
+
+  std::string_view name() const override { return "cpu"; }
+  Memory& memory() override { return memory_; }
+  /// Reads and packs in parallel, with a staging of some hundred KiB per thread.
+  WeightId add_weight(WeightSourcePtr source) override;
+  const WeightSource& weight(WeightId id) const override { return *packed(id).source; }
+  int64_t weight_bytes() const { return weight_bytes_; }
+
+  void embed(WeightId table, const TensorView& token_ids, const TensorView& out) override;
+  void rms_norm(const TensorView& x, WeightId gain, float eps, const TensorView& out) override;
+  void linear(const TensorView& x, WeightId w, const TensorView& out) override;
+  void rope_append(const TensorView& q, const TensorView& k, const TensorView& v, const StepInputs& in,
+                   const KvLayer& kv) override;
+  void attention(const TensorView& q, const StepInputs& in, const KvLayer& kv,
+                 const TensorView& out) override;
+  void swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) override;
+  void add(const TensorView& x, const TensorView& y, const TensorView& out) override;
+  void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override;
+  void argmax_rows(const TensorView& logits, const TensorView& out) override;
+
+  void norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float eps, const StepInputs& in,
+                            const KvLayer& kv, const TensorView& q, Workspace& ws) override;
+  void linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace& ws) override;
+  void norm_gate_up_swiglu(const TensorView& x, const GateUpWeights& w, float eps, const TensorView& h,
+                           Workspace& ws) override;
+  void norm_head(const TensorView& x, WeightId norm, WeightId head, float eps, const TensorView& logits,
+                 Workspace& ws) override;
+
+ private:
+  struct Packed {
+    WeightSourcePtr source;
+    cpu::PanelLayout layout;
+    Buffer panels;
+    std::vector<float> vector;  ///< the only row as f32, where there is but one: gains of norms
+    const std::byte* data() const { return static_cast<const std::byte*>(panels.data()); }
+  };
+  /// One product over the staged activations.
+  struct LinearJob {
+    const Packed* w = nullptr;
+    const Packed* up = nullptr;  ///< if set, out = swiglu(x wᵀ, x upᵀ)
+    TensorView out;
+    bool is_added = false;  ///< out += instead of out =
+  };
+  struct AttentionScratch;
+
+  const Packed& packed(WeightId id) const;
+  const float* gain_of(WeightId id, int64_t width) const;
+  LinearJob job(const TensorView& x, WeightId w, const TensorView& out, bool is_added = false) const;
+  bool wants_q8(const Packed& w) const;
+  /// Run `work(begin, end, worker)` over [0, n) on the pool, without allocating.
+  template <class Work>
+  void parallel(int64_t n, int64_t grain, Work&& work);
+
+  void pack(const WeightSource& source, Packed& w);
+  /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.
+  cpu::Activations stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+                         std::span<const LinearJob> jobs);
+  /// All jobs on [norm of] x, in row blocks that the staging holds.
+  void norm_linear(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+                   std::span<const LinearJob> jobs);
+  void run_jobs(std::span<const LinearJob> jobs, const cpu::Activations& x, int64_t n_rows);
+  void run_panel(const LinearJob& job, int64_t panel, const cpu::Activations& x, int64_t first_row,
+                 int64_t n_rows) const;
+  cpu::KvChunk load_chunk(const StepInputs& in, const KvLayer& kv, int64_t sequence, int64_t kv_head,
+                          int64_t first_token, int n_tokens, AttentionScratch& scratch) const;
+  void attend_rows(const TensorView& q, const StepInputs& in, const KvLayer& kv, const TensorView& out,
+                   int64_t first_row, int64_t n_rows, int64_t kv_head, AttentionScratch& scratch) const;
+
+  Memory& memory_;
+  ThreadPool& pool_;
+  const cpu::KernelTable& kernels_;
+  Precision precision_;
+  std::vector<Packed> weights_;
+  int64_t weight_bytes_ = 0;
+  Buffer q8_rows_;  ///< staged activations of one row block; grows with the widest weight
+  std::vector<Buffer> attention_scratch_;  ///< [n_threads] of AttentionScratch
+};
+
+template <class Work>
+void CpuOps::parallel(int64_t n, int64_t grain, Work&& work) {
+  pool_.parallel_for(n, grain, std::ref(work));
+}
+
+}  // namespace chaski

@@ -1,0 +1,51 @@
+// How this backend keeps a weight matrix: panels of 16 rows whose words lie interleaved, so that a vector
+// holds one word of each row, an activation is broadcast, and no sum ever crosses lanes. The same for all
+// instruction sets. Scales lie behind the codes of their panel, which keeps both aligned.
+//
+//   format  codes, in order                         scales, in order
+//   f32     [n_cols][16] f32                        -
+//   f16     [n_cols][16] f16                        -
+//   bf16    [n_cols / 2][16][2] bf16, zero-padded   -
+//   q8_0    [blocks][8][16][4] int8                 [blocks][16] f16
+//   q4_0    [blocks][4][16][4] bytes: low nibble    [blocks][16] f16
+//   q4_1      column 4 j + c, high 16 + 4 j + c     [blocks][2][16] f16: d, then m
+//   q6_K    per 32 columns: low bits as q4_0, then  per 256 columns: [16] f16 d, then
+//             [2][16][4] bytes: bits 2 j of byte h    [16][16] int8, by 16 columns
+//             are the high bits of column 16 h + 4 j + c
+#pragma once
+
+#include <span>
+
+#include "backend/cpu/kernels.h"
+#include "tensor/tensor.h"
+
+namespace chaski::cpu {
+
+class PanelLayout {
+ public:
+  PanelLayout() = default;
+  /// Throws Error(kCorrupt) where n_cols is no multiple of the block; Error(kUnsupported) for i32.
+  PanelLayout(DType dtype, int64_t n_rows, int64_t n_cols);
+
+  int64_t n_rows() const { return n_rows_; }
+  int64_t n_cols() const { return n_cols_; }
+  DType dtype() const { return dtype_; }
+  int64_t n_panels() const { return (n_rows_ + kPanelRows - 1) / kPanelRows; }
+  int64_t panel_bytes() const { return panel_bytes_; }
+  int64_t bytes() const { return n_panels() * panel_bytes_; }
+  PanelView view(const std::byte* data, int64_t panel) const;
+
+  /// Lay out up to 16 rows as stored (row_bytes each) in `panel`, whose bytes are zero before.
+  void pack(std::span<const std::byte> rows, int64_t n_rows, std::byte* panel) const;
+  /// One row of the packed matrix, dequantised as the format defines it.
+  void unpack_row(const std::byte* data, int64_t row, float* out) const;
+
+ private:
+  DType dtype_ = DType::kF32;
+  int64_t n_rows_ = 0;
+  int64_t n_cols_ = 0;
+  int64_t codes_bytes_ = 0;  ///< of one panel
+  int64_t panel_bytes_ = 0;  ///< of one panel, rounded up to 64
+};
+
+}  // namespace chaski::cpu
