@@ -36,9 +36,9 @@ std::pair<std::string, std::string> merge_of(std::string_view line, std::string_
           bytes_of(line.substr(space + 1), where, "merge of")};
 }
 
-size_t claim_id(TokenizerSpec& spec, int64_t id, std::string_view what) {
-  if (id < 0 || id >= static_cast<int64_t>(Tokenizer::kMaxVocab)) {
-    corrupt(spec.where, fmt::format("{} has id {}, expected 0 to {}", what, id, Tokenizer::kMaxVocab - 1));
+size_t claim_id(TokenizerSpec& spec, int64_t id, size_t n_ids, std::string_view what) {
+  if (id < 0 || id >= static_cast<int64_t>(n_ids)) {
+    corrupt(spec.where, fmt::format("{} has id {}, expected 0 to {}", what, id, n_ids - 1));
   }
   const auto i = static_cast<size_t>(id);
   if (i >= spec.pieces.size()) {
@@ -130,7 +130,7 @@ Tokenizer Tokenizer::from_rank_file(std::string_view text, std::string_view wher
       unsupported(where, "ranks",
                   fmt::format("rank {}, but a Llama 3 vocabulary has {}", rank, kLlama3Ranks));
     }
-    const size_t id = claim_id(spec, rank, "a rank");
+    const size_t id = claim_id(spec, rank, kLlama3Ranks, "a rank");
     if (!spec.pieces[id].empty()) corrupt(where, fmt::format("rank {} stands twice", rank));
     spec.pieces[id] = std::move(*bytes);
   }

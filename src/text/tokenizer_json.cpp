@@ -1,5 +1,6 @@
 // Hugging Face's tokenizer.json turned into a TokenizerSpec. What a file asks for and is not known here is
 // refused when it is loaded: other ids than the reference's would be worse.
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
@@ -26,7 +27,7 @@ std::string show(const Json& value) { return printable(to_json_text(value), 120)
 /// tokens are known.
 class Reader : public nlohmann::json_sax<Json> {
  public:
-  explicit Reader(TokenizerSpec& spec) : spec_(spec) {}
+  Reader(TokenizerSpec& spec, size_t n_ids) : spec_(spec), n_ids_(n_ids) {}
 
   Json take_rest() { return std::move(rest_); }
   bool has_vocab() const { return has_vocab_; }
@@ -113,7 +114,7 @@ class Reader : public nlohmann::json_sax<Json> {
 
   bool put_token(int64_t id) {
     if (key_.empty()) corrupt(spec_.where, "model.vocab: a token has no characters");
-    const size_t i = claim_id(spec_, id, printable(key_));
+    const size_t i = claim_id(spec_, id, n_ids_, printable(key_));
     if (!spec_.pieces[i].empty()) corrupt(spec_.where, fmt::format("model.vocab: id {} stands twice", i));
     spec_.pieces[i] = std::move(key_);
     return true;
@@ -154,6 +155,7 @@ class Reader : public nlohmann::json_sax<Json> {
 
   static constexpr size_t kMaxDepth = 64;
   TokenizerSpec& spec_;
+  size_t n_ids_;  // ids are below
   In in_ = In::kTree;
   bool has_vocab_ = false;
   std::string key_;
@@ -164,14 +166,14 @@ class Reader : public nlohmann::json_sax<Json> {
 };
 
 /// Reads added_tokens and turns the spelling of the other pieces into bytes.
-void read_added_tokens(const Json& root, TokenizerSpec& spec) {
+void read_added_tokens(const Json& root, size_t n_ids, TokenizerSpec& spec) {
   std::vector<bool> is_added(spec.pieces.size(), false);
   std::vector<std::pair<size_t, std::string>> texts;
   const Json& added = field_of(root, "added_tokens");
   if (!added.is_null() && !added.is_array()) corrupt(spec.where, "added_tokens: expected a list");
   for (const Json& token : added) {
     const std::string text = require_string(token, "content", spec.where);
-    const size_t id = claim_id(spec, require_int(token, "id", spec.where), printable(text));
+    const size_t id = claim_id(spec, require_int(token, "id", spec.where), n_ids, printable(text));
     is_added.resize(spec.pieces.size(), false);
     if (is_added[id]) corrupt(spec.where, fmt::format("added_tokens: id {} stands twice", id));
     if (!spec.pieces[id].empty() && spec.pieces[id] != text) {
@@ -309,7 +311,9 @@ std::optional<int32_t> token_in_config(const Json& config, const char* key, cons
 TokenizerSpec spec_from_json(std::string_view json, const Json& config, std::string_view where) {
   TokenizerSpec spec;
   spec.where = where;
-  Reader reader(spec);
+  // An entry takes five bytes and more, so a short document cannot make a long vocabulary.
+  const size_t n_ids = std::min(Tokenizer::kMaxVocab, json.size() / 5 + Tokenizer::kMaxUnusedIds);
+  Reader reader(spec, n_ids);
   Json::sax_parse(json.begin(), json.end(), &reader);
   const Json root = reader.take_rest();
   if (!root.is_object()) corrupt(where, "expected a JSON object");
@@ -326,7 +330,7 @@ TokenizerSpec spec_from_json(std::string_view json, const Json& config, std::str
   spec.ignore_merges = get_bool(model, "ignore_merges", false, where);
   if (!reader.has_vocab()) corrupt(where, "model.vocab: expected an object");
   if (spec.merges.empty()) corrupt(where, "model.merges: expected a list that is not empty");
-  read_added_tokens(root, spec);
+  read_added_tokens(root, n_ids, spec);
   check_unknown_token(model, spec);
   const std::string bos = read_post_processor(field_of(root, "post_processor"), spec);
   if (!bos.empty()) {

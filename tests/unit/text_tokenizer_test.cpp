@@ -303,7 +303,8 @@ TEST(TokenizerJson, ContradictionsAreRefused) {
   expect("/model/vocab/ab", -1, "id -1");
   expect("/model/vocab/ab", int64_t{1} << 31, "ab");
   expect("/model/vocab/ab", 1000000000, "ab");
-  expect("/model/vocab/zz", 4000000, "no token");
+  expect("/model/vocab/zz", 4000000, "zz");
+  expect("/model/vocab/zz", 66000, "no token");
   expect("/model/vocab/ab", "x", "no integer");
   expect("/model/vocab/中", 300, "alphabet");
   expect("/model/merges", Json::array(), "merges");
