@@ -420,8 +420,9 @@ Value filter_default(Runtime& rt, const Value& value, const Arguments& arguments
   return bound[0] ? *bound[0] : rt.heap.text("");
 }
 
-std::optional<Int> truncated(double value) {
-  if (!(value > -1.7e38 && value < 1.7e38)) return std::nullopt;
+std::optional<Int> truncated(Runtime& rt, double value) {
+  if (!std::isfinite(value)) return std::nullopt;
+  if (!(value > -1.7e38 && value < 1.7e38)) rt.fail("an integer of more than 127 bits is not supported");
   return static_cast<Int>(value);
 }
 
@@ -432,12 +433,12 @@ Value filter_int(Runtime& rt, const Value& value, const Arguments& arguments) {
   if (base < 2 || base > 36) rt.fail("a base of 2 to 36 is expected");
   if (value.is_integer()) return Value::of(value.integer());
   std::optional<Int> result;
-  if (value.is(Kind::kFloat)) result = truncated(value.real());
+  if (value.is(Kind::kFloat)) result = truncated(rt, value.real());
   if (value.is(Kind::kText)) {
     result = parse_python_int(value.text().bytes(), static_cast<int>(base));
     if (!result) {
       const std::optional<double> real = parse_python_float(value.text().bytes());
-      if (real) result = truncated(*real);
+      if (real) result = truncated(rt, *real);
     }
   }
   if (value.is(Kind::kUndefined)) rt.require_defined(value);

@@ -371,6 +371,7 @@ Value method_format(Runtime& rt, const Value& self, const Arguments& arguments) 
   rt.heap.charge_text(bytes.size());
   MarkedText result;
   size_t next = 0;
+  std::optional<bool> counts;  // fields are numbered by their order, once the first is seen
   for (size_t at = 0; at < bytes.size();) {
     const size_t brace = bytes.find_first_of("{}", at);
     const size_t end = brace == std::string::npos ? bytes.size() : brace;
@@ -389,6 +390,11 @@ Value method_format(Runtime& rt, const Value& self, const Arguments& arguments) 
       rt.fail(fmt::format("the format field '{{{}}}' is not supported", printable(field)));
     }
     const std::optional<Int> number = parse_python_int(field);
+    if (number || field.empty()) {
+      const bool is_counted = field.empty();
+      if (counts.value_or(is_counted) != is_counted) rt.fail("format fields with and without numbers");
+      counts = is_counted;
+    }
     const Value* found = nullptr;
     if (field.empty() || number) {
       const size_t index = field.empty() ? next++ : static_cast<size_t>(*number);

@@ -667,6 +667,7 @@ class Parser {
       return target;
     }
     Target target;
+    if (loops_ > 0 && at_word("loop")) syntax_error(current().line, "can't assign to 'loop' inside a loop");
     target.name = parse_parameter_name();
     if (with_namespace && skip_op(".")) target.attribute = expect_name();
     return target;
