@@ -1,6 +1,6 @@
 // What Python and Jinja do with values: printing, truth, comparison, arithmetic, indexing, attributes. The
-// tree is walked in jinja_interpreter.cpp; filters and methods are in jinja_filters.cpp and
-// jinja_methods.cpp.
+// tree is walked in jinja_interpreter.cpp; filters, tests, methods and functions are in the files of those
+// names.
 #pragma once
 
 #include <ctime>
@@ -104,7 +104,7 @@ std::string integer_text(Int value);
 std::string float_text(double value);
 std::optional<Int> parse_python_int(std::string_view text, int base = 10);
 std::optional<double> parse_python_float(std::string_view text);
-/// Add the functions every template sees: range, namespace, dict, raise_exception, strftime_now.
+/// The functions every template sees: range, namespace, dict, raise_exception, strftime_now.
 std::vector<std::pair<std::string_view, Builtin>> global_functions();
 
 }  // namespace chaski::jinja
