@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <cstring>
+
 namespace chaski {
 namespace {
 
@@ -46,6 +48,12 @@ Utf8Char decode_utf8(std::string_view text, size_t at) {
 
 bool is_valid_utf8(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
+    // Eight bytes of ASCII at a time: most text is little else.
+    uint64_t word = 0;
+    while (at + 8 <= text.size() &&
+           (std::memcpy(&word, text.data() + at, 8), (word & 0x8080808080808080u) == 0))
+      at += 8;
+    if (at == text.size()) break;
     const Utf8Char c = decode_utf8(text, at);
     if (!c.is_valid) return false;
     at += static_cast<size_t>(c.length);

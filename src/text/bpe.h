@@ -55,8 +55,12 @@ class MergeTable {
     int32_t right = -1;
     Merge merge;
   };
-  size_t slot_of(int32_t left, int32_t right) const;
+  uint64_t hash_of(int32_t left, int32_t right) const;
+  size_t slot_of(uint64_t hash, int32_t left, int32_t right) const;
   std::vector<Slot> slots_;
+  // One bit per hash, 8 to 16 bits per slot: most pairs have no merge, and this stays in the cache where
+  // slots do not.
+  std::vector<uint64_t> may_have_;
 };
 
 /// Buffers that a caller keeps from pre-token to pre-token, so that long ones do not allocate each time.
@@ -87,12 +91,20 @@ class Bpe {
  private:
   void load_merges(const Merges& merges, std::string_view where);
   void derive_merges_from_ranks();
+  void fill_byte_merges();
   void merge_short(std::string_view piece, std::vector<int32_t>& ids) const;
   void merge_long(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
 
   PieceTable pieces_;
+  /// The merge of two neighbouring bytes of text.
+  const MergeTable::Merge& byte_merge(char left, char right) const {
+    return byte_merges_[static_cast<size_t>(static_cast<unsigned char>(left)) << 8 |
+                        static_cast<unsigned char>(right)];
+  }
+
   MergeTable merges_;
   std::array<int32_t, 256> byte_ids_{};
+  std::vector<MergeTable::Merge> byte_merges_;  // [256 * 256]
   std::vector<bool> is_whole_;  // [vocab] whether a pre-token that is this piece becomes this id
 };
 
