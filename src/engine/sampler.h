@@ -33,7 +33,7 @@ class TokenCounts {
 /// Penalties (repetition, presence, frequency), temperature, top_k, top_p, min_p, in this order; what is
 /// left, in order of id, with probabilities that sum to 1. Equal values at top_k's limit all stay; at top_p's
 /// limit higher ids stay. Greedy settings leave the first best token. Empty where a logit is NaN or the
-/// best is not finite. Source: docs/sources.md#logits-processors.
+/// best is not finite. Source: docs/sources.md#sampling.
 std::vector<Candidate> filtered(std::span<const float> logits, const SamplingParams& params,
                                 const TokenCounts& counts);
 
