@@ -52,9 +52,9 @@ def logits_of(model, ids):
 
 
 def make_tiny(out):
-    model = tiny_model()
-    model.save_pretrained(out / "tiny-llama-3.2")
-    model = model.float()
+    tiny_model().save_pretrained(out / "tiny-llama-3.2")
+    # Read anew: casting the model would have rounded its rotary frequencies too.
+    model = AutoModelForCausalLM.from_pretrained(out / "tiny-llama-3.2", dtype=torch.float32).eval()
     rng = np.random.default_rng(1)
     short = rng.integers(0, 380, 96).tolist()
     long = rng.integers(0, 380, 8300).tolist()
