@@ -114,8 +114,6 @@ class GgufCheckpoint : public StoredCheckpoint {
     const auto epsilon = header_.get_number("llama.attention.layer_norm_rms_epsilon");
     if (!epsilon) throw_missing("llama.attention.layer_norm_rms_epsilon");
     config_.rms_eps = *epsilon;
-    expect_same("llama.attention.value_length", config_.head_dim);
-    expect_same("llama.rope.dimension_count", config_.head_dim);
     refuse_other_scaling();
 
     const GgufTensor* embedding = find_tensor("token_embd.weight");
@@ -124,11 +122,13 @@ class GgufCheckpoint : public StoredCheckpoint {
                   fmt::format("{}: tensor token_embd.weight is missing", path_));
     }
     config_.vocab = embedding->shape.n_rows();
-    expect_same("llama.vocab_size", config_.vocab);
     config_.tie_embeddings = find_tensor("output.weight") == nullptr;
-    config_.bos = token_id("tokenizer.ggml.bos_token_id");
-    // Before any weight is looked at, since that needs a sane shape.
+    // Before anything is compared with the shape or measured by it.
     config_.validate(path_);
+    expect_same("llama.attention.value_length", config_.head_dim);
+    expect_same("llama.rope.dimension_count", config_.head_dim);
+    expect_same("llama.vocab_size", config_.vocab);
+    config_.bos = token_id("tokenizer.ggml.bos_token_id");
     if (const GgufTensor* factors = find_tensor(kRopeFactors)) read_rope_factors(*factors);
   }
 

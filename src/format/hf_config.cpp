@@ -191,8 +191,8 @@ ModelConfig parse_hf_config(std::string_view text, const std::string& where) {
   config.rms_eps = get_number(json, "rms_norm_eps", 1e-6, where);
   config.tie_embeddings = get_bool(json, "tie_word_embeddings", false, where);
   read_rope(json, where, config);
-  read_special_ids(json, where, config);
   config.validate(where);
+  read_special_ids(json, where, config);
   return config;
 }
 

@@ -139,13 +139,12 @@ class Parser {
 
   void add(const std::string& name, const ElementType& type, const std::vector<int64_t>& dims,
            const std::array<uint64_t, 2>& range) {
-    std::optional<uint64_t> elements = 1;
+    std::optional<int64_t> elements = 1;
     for (const int64_t dim : dims) {
-      if (elements) elements = checked_mul<uint64_t>(*elements, static_cast<uint64_t>(dim));
+      if (elements) elements = checked_mul(*elements, dim);
     }
-    const auto bits = elements ? checked_mul<uint64_t>(*elements, type.bits) : std::nullopt;
-    if (!bits || *bits / 8 > static_cast<uint64_t>(INT64_MAX))
-      fail(name, "shape times dtype is out of range");
+    const auto bits = elements ? checked_mul(static_cast<uint64_t>(*elements), type.bits) : std::nullopt;
+    if (!bits) fail(name, "shape times dtype is out of range");
     if (*bits % 8 != 0)
       fail(name, fmt::format("{} numbers of {} bits fill no whole bytes", *elements, type.bits));
     if (range[1] - range[0] != *bits / 8) {

@@ -1,0 +1,95 @@
+// Small model files made in memory, right unless a test makes them wrong, and the check that a hostile one is
+// refused as it should be: with a message, soon, and without taking memory.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "format/byte_source.h"
+#include "format/checkpoint.h"
+
+namespace chaski::testing {
+
+/// Bytes on the heap now, and the most there were since `reset_heap_peak`.
+size_t heap_now();
+size_t heap_peak();
+void reset_heap_peak();
+
+/// Runs `work`, which must throw Error (no internal one) whose text has `part`, within 2 s of processor
+/// time, since other work may share the machine, and 64 MiB.
+void expect_refused(const std::string& what, const std::function<void()>& work, const std::string& part);
+
+template <typename T>
+std::string raw(T value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+/// A safetensors file of this header and data.
+std::string safetensors_file(const std::string& header, const std::string& data);
+
+/// A Llama model of one layer: hidden 8, ffn 16, 2 heads of 4, 1 key-value head, vocabulary 32, untied.
+ModelConfig small_config();
+/// Its weights as Hugging Face has them, f32, each number different from every other.
+std::vector<float> small_weight(const std::string& name, const Shape& shape);
+Json small_hf_config();
+/// config.json as given and the weights in model.safetensors.
+void write_small_hf_model(const std::filesystem::path& folder, const Json& config);
+
+/// A GGUF file piece by piece. Everything that is declared can be made to lie.
+struct GgufBuilder {
+  struct KeyValue {
+    std::string key;
+    uint32_t type;
+    std::string payload;
+  };
+  struct Tensor {
+    std::string name;
+    std::vector<uint64_t> dims;
+    uint32_t type = 0;
+    std::string data;
+    std::optional<uint64_t> offset;
+  };
+  std::string magic = "GGUF";
+  uint32_t version = 3;
+  std::optional<uint64_t> n_tensors, n_keys;
+  std::vector<KeyValue> keys;
+  std::vector<Tensor> tensors;
+
+  void set(const std::string& key, uint32_t type, const std::string& payload);
+  void set_u32(const std::string& key, uint32_t value) { set(key, 4, raw(value)); }
+  void set_f32(const std::string& key, float value) { set(key, 6, raw(value)); }
+  void set_string(const std::string& key, const std::string& value);
+  void set_strings(const std::string& key, const std::vector<std::string>& values);
+  void erase(const std::string& key);
+  Tensor& tensor(const std::string& name);
+  std::string build() const;
+};
+
+std::string gguf_string(const std::string& text);
+/// The small model as GGUF, q and k in GGUF's order of rows.
+GgufBuilder small_gguf();
+std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes);
+
+/// A folder that is removed with all it holds.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// All rows of a weight as f32.
+std::vector<float> values_of(const WeightSource& weight);
+
+}  // namespace chaski::testing

@@ -1,0 +1,241 @@
+// Directories as Hugging Face lays them out: what is found in them, shards and their index (H18 to H20, H47,
+// H50), and files that change under us.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "format/describe.h"
+#include "format/llama_layout.h"
+#include "format/shard_index.h"
+#include "format_builders.h"
+
+namespace chaski::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write(const fs::path& path, const std::string& text) { write_file_atomic(path, text); }
+
+/// The small model with each weight in a shard of its own number modulo two, and the index that says so.
+Json write_sharded_model(const fs::path& folder) {
+  fs::create_directories(folder);
+  write(folder / "config.json", small_hf_config().dump());
+  Json headers[2] = {Json::object(), Json::object()}, map = Json::object();
+  std::string data[2];
+  const std::vector<ExpectedWeight> weights = expected_weights(small_config());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Shape& shape = weights[i].shape;
+    const std::vector<float> values = small_weight(weights[i].name, shape);
+    std::string& bytes = data[i % 2];
+    const size_t begin = bytes.size();
+    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+    const std::vector<int64_t> dims =
+        shape.rank() == 1 ? std::vector<int64_t>{shape[0]} : std::vector<int64_t>{shape[0], shape[1]};
+    headers[i % 2][weights[i].name] = {
+        {"dtype", "F32"}, {"shape", dims}, {"data_offsets", {begin, bytes.size()}}};
+    map[weights[i].name] = i % 2 == 0 ? "a.safetensors" : "b.safetensors";
+  }
+  write(folder / "a.safetensors", safetensors_file(headers[0].dump(), data[0]));
+  write(folder / "b.safetensors", safetensors_file(headers[1].dump(), data[1]));
+  const Json index = {{"metadata", {{"total_size", 1}}}, {"weight_map", map}};
+  write(folder / "model.safetensors.index.json", index.dump());
+  return index;
+}
+
+void expect_small_model(const Checkpoint& model) {
+  for (const ExpectedWeight& weight : expected_weights(small_config())) {
+    EXPECT_EQ(values_of(*model.require(weight.name, weight.shape)), small_weight(weight.name, weight.shape));
+  }
+}
+
+TEST(Directory, OneFileAndShardsGiveTheSameModel) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path() / "one", small_hf_config());
+  write_sharded_model(folder.path() / "two");
+  const auto one = Checkpoint::open(folder.path() / "one"), two = Checkpoint::open(folder.path() / "two");
+  expect_small_model(*one);
+  expect_small_model(*two);
+  EXPECT_EQ(one->kind(), "safetensors");
+  EXPECT_EQ(one->content_hash(), sha256_of_file(InputFile(folder.path() / "one/model.safetensors")));
+  EXPECT_EQ(two->content_hash(), sha256_of(sha256_of_file(InputFile(folder.path() / "two/a.safetensors")) +
+                                           sha256_of_file(InputFile(folder.path() / "two/b.safetensors"))));
+  EXPECT_EQ(one->weight_bytes(), static_cast<uint64_t>(small_config().n_parameters()) * 4);
+}
+
+TEST(Directory, TemplateAndGenerationConfigAreRead) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path(), small_hf_config());
+  write(folder.path() / "tokenizer.json", "{}");
+  write(folder.path() / "tokenizer_config.json", R"({"chat_template":"from config"})");
+  write(folder.path() / "generation_config.json", R"({"eos_token_id":[2,9],"temperature":0.6})");
+  auto model = Checkpoint::open(folder.path());
+  EXPECT_EQ(model->chat_template(), "from config");
+  EXPECT_EQ(model->tokenizer().tokenizer_json, "{}");
+  EXPECT_EQ(model->config().eos, (std::vector<int32_t>{2, 9}));
+  EXPECT_EQ(model->generation().temperature, 0.6);
+  write(folder.path() / "chat_template.jinja", "from jinja");
+  EXPECT_EQ(Checkpoint::open(folder.path())->chat_template(), "from jinja");
+}
+
+TEST(Directory, OneGgufFileWithoutConfigIsOpenedAndTwoAreNot) {
+  const TemporaryFolder folder;
+  write(folder.path() / "m.gguf", small_gguf().build());
+  const auto model = Checkpoint::open(folder.path());
+  EXPECT_EQ(model->kind(), "gguf");
+  expect_small_model(*model);
+  write(folder.path() / "n.gguf", "x");
+  expect_refused(
+      "two", [&] { Checkpoint::open(folder.path()); }, "found 2 .gguf files");
+}
+
+TEST(Directory, DescriptionCountsFormatsAndTellsTheConfig) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path(), small_hf_config());
+  const OrderedJson facts = describe_checkpoint(*Checkpoint::open(folder.path()));
+  EXPECT_EQ(facts["formats"]["f32"], 12);
+  EXPECT_EQ(facts["parameters"], small_config().n_parameters());
+  EXPECT_EQ(facts["config"]["n_kv_heads"], 1);
+  EXPECT_TRUE(facts["chat_template"].is_null());
+  const OrderedJson tiny = describe_checkpoint(*Checkpoint::open("synthetic:tiny@q8_0"));
+  EXPECT_EQ(tiny["formats"]["q8_0"], 15);
+  EXPECT_EQ(tiny["config"]["rope_scaling"]["type"], "llama3");
+  EXPECT_EQ(tiny["tokenizer"]["vocab"], 512);
+}
+
+TEST(Directory, H18_ShardNamesThatLeaveTheFolderAreRefusedUnopened) {
+  const TemporaryFolder folder;
+  Json index = write_sharded_model(folder.path() / "model");
+  write(folder.path() / "x.safetensors", "outside");
+  for (const std::string& name :
+       {std::string("../x.safetensors"), std::string("/tmp/x.safetensors"),
+        std::string("a/../../x.safetensors"), std::string("x\0.safetensors", 14),
+        std::string("a\\x.safetensors"), std::string("C:x.safetensors"), std::string("./x.safetensors"),
+        std::string(""), std::string("weights.bin"), std::string(".safetensors")}) {
+    index["weight_map"]["lm_head.weight"] = name;
+    write(folder.path() / "model/model.safetensors.index.json", index.dump());
+    expect_refused(
+        "H18 " + name, [&] { Checkpoint::open(folder.path() / "model"); },
+        "expected the name of a .safetensors file below the folder");
+  }
+  fs::create_symlink("../x.safetensors", folder.path() / "model/link.safetensors");
+  index["weight_map"]["lm_head.weight"] = "link.safetensors";
+  write(folder.path() / "model/model.safetensors.index.json", index.dump());
+  expect_refused(
+      "H18 link", [&] { Checkpoint::open(folder.path() / "model"); }, "a link that leads out of the folder");
+}
+
+TEST(Directory, LinksOfHuggingFacesCacheAreFollowed) {
+  const TemporaryFolder folder;
+  const fs::path snapshot = folder.path() / "repo/snapshots/0123";
+  write_sharded_model(snapshot);
+  fs::create_directories(folder.path() / "repo/blobs");
+  for (const char* name : {"a.safetensors", "b.safetensors"}) {
+    fs::rename(snapshot / name, folder.path() / "repo/blobs" / name);
+    fs::create_symlink(fs::path("../../blobs") / name, snapshot / name);
+  }
+  expect_small_model(*Checkpoint::open(snapshot));
+}
+
+TEST(Directory, H19_MissingShardsAndTensorsAreListed) {
+  const TemporaryFolder folder;
+  Json index = write_sharded_model(folder.path());
+  index["weight_map"]["extra.1"] = "a.safetensors";
+  index["weight_map"]["extra.2"] = "a.safetensors";
+  index["weight_map"]["extra.3"] = "a.safetensors";
+  index["weight_map"]["extra.4"] = "b.safetensors";
+  write(folder.path() / "model.safetensors.index.json", index.dump());
+  expect_refused(
+      "H19 tensor", [&] { Checkpoint::open(folder.path()); },
+      "extra.1 in a.safetensors, extra.2 in a.safetensors, extra.3 in a.safetensors and 1 more");
+  fs::remove(folder.path() / "b.safetensors");
+  expect_refused(
+      "H19 shard", [&] { Checkpoint::open(folder.path()); }, "are missing: b.safetensors");
+}
+
+TEST(Directory, IndexesThatAreNoMapOfNamesAreRefused) {
+  for (const std::string text :
+       {"", "[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{"a":1}})",
+        R"({"weight_map":{},"weight_map":{}})", R"({"weight_map":{"a":"x.safetensors","a":"x.safetensors"}})",
+        R"({"weight_map":{}}x)", R"({"weight_map":{)", R"({"weight_map":{"a":"x.safetensors",}})"}) {
+    expect_refused(
+        text, [&] { read_shard_index(MemorySource("index.json", text)); }, "index.json");
+  }
+  std::string text = "{\"weight_map\":{\"t\":\"a.safetensors\"";
+  for (int i = 0; i < 300000; ++i) text += ",\"t" + std::to_string(i) + "\":\"a.safetensors\"";
+  const MemorySource source("index.json", text + "}}");
+  expect_refused(
+      "300,000 tensors", [&] { read_shard_index(source); }, "at most 200000");
+}
+
+TEST(Directory, H20_AFileCutAfterItWasOpenedIsAnErrorThatNamesFileAndOffset) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path(), small_hf_config());
+  const auto model = Checkpoint::open(folder.path());
+  fs::resize_file(folder.path() / "model.safetensors", 100);
+  expect_refused(
+      "H20", [&] { values_of(*model->find("model.norm.weight")); }, "model.safetensors ends at offset");
+}
+
+TEST(Directory, H47_WeightsThatDisagreeWithTheConfigAreNamed) {
+  const TemporaryFolder folder;
+  Json config = small_hf_config();
+  config["intermediate_size"] = 17;
+  write_small_hf_model(folder.path(), config);
+  expect_refused(
+      "H47", [&] { Checkpoint::open(folder.path()); },
+      "mlp.gate_proj.weight: expected shape [17, 8] from the config, found [16, 8]");
+  config = small_hf_config();
+  config["num_hidden_layers"] = 2;
+  write_small_hf_model(folder.path(), config);
+  expect_refused(
+      "H47 layers", [&] { Checkpoint::open(folder.path()); },
+      "model.layers.1.input_layernorm.weight is missing");
+}
+
+TEST(Directory, H50_AHugeConfigIsRefusedBySize) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path(), small_hf_config());
+  for (const char* name :
+       {"config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"}) {
+    const TemporaryFolder copy;
+    fs::copy(folder.path(), copy.path(), fs::copy_options::recursive);
+    std::ofstream(copy.path() / name).close();
+    fs::resize_file(copy.path() / name, 500000000);
+    expect_refused(
+        "H50", [&] { Checkpoint::open(copy.path()); }, "500000000 bytes, at most");
+  }
+}
+
+TEST(Directory, GitLfsPointersAndPicklesAreNamedAsSuch) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 17\n";
+  for (const char* name : {"model.safetensors", "tokenizer.json", "config.json"}) {
+    const TemporaryFolder folder;
+    write_small_hf_model(folder.path(), small_hf_config());
+    write(folder.path() / name, pointer);
+    expect_refused(
+        name, [&] { Checkpoint::open(folder.path()); }, std::string(name) + ": expected the file itself");
+  }
+  const TemporaryFolder folder;
+  write(folder.path() / "config.json", small_hf_config().dump());
+  expect_refused(
+      "no weights", [&] { Checkpoint::open(folder.path()); }, "found neither");
+  write(folder.path() / "pytorch_model.bin", "x");
+  expect_refused(
+      "pickle", [&] { Checkpoint::open(folder.path()); }, "never loaded");
+}
+
+TEST(Directory, AWeightOfAnotherTypeIsRefusedWhenItIsNeeded) {
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path(), small_hf_config());
+  std::string file = read_text_file(folder.path() / "model.safetensors");
+  const size_t at = file.find("\"F32\"");
+  file.replace(at, 5, "\"U32\"");
+  write(folder.path() / "model.safetensors", file);
+  expect_refused(
+      "U32", [&] { Checkpoint::open(folder.path()); }, "stored as U32, expected F32, F16 or BF16");
+}
+
+}  // namespace
+}  // namespace chaski::testing
