@@ -1,0 +1,184 @@
+// chaski chat MODEL: a conversation. The whole of it is rendered again for each turn, as the model was
+// trained to see it; the engine reuses what it has computed. Reading lines is in line_reader.cpp.
+#include "cli/commands.h"
+#include "cli/line_reader.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+
+namespace chaski::cli {
+namespace {
+
+struct ChatOptions {
+  std::string model;
+  ModelOptions where;
+  GenerationSettings settings;
+  PromptOptions prompts;
+};
+
+class Conversation {
+ public:
+  Conversation(LoadedModel& model, const PromptMaker& prompts, GenerationSettings settings, Context& context)
+      : model_(model), prompts_(prompts), settings_(std::move(settings)), context_(context) {
+    clear();
+  }
+
+  void clear() {
+    messages_ = OrderedJson::array();
+    if (settings_.system) messages_.push_back({{"role", "system"}, {"content", *settings_.system}});
+  }
+  void set_system(const std::string& text) {
+    settings_.system = text;
+    clear();
+  }
+
+  /// Ask, stream the answer, keep both; what Ctrl-C stopped is kept as far as it came. A turn that fails is
+  /// said and forgotten.
+  void turn(const std::string& text) {
+    OrderedJson with_question = messages_;
+    with_question.push_back({{"role", "user"}, {"content", text}});
+    try {
+      const Answer answer = ask(prompts_.conversation(with_question).ids);
+      if (answer.finish_reason == FinishReason::kError) throw Error(ErrorCode::kDevice, "chat", answer.error);
+      with_question.push_back({{"role", "assistant"}, {"content", answer.text}});
+      messages_ = std::move(with_question);
+      print_figures(answer);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUsage) throw;
+      note(describe(error, name_of(context_.lang)) + "\n");
+      note(tr(context_.lang, "This turn was not kept; /clear begins a new conversation.\n",
+              "这一轮未保留；/clear 可开始新的对话。\n"));
+    }
+  }
+
+ private:
+  Answer ask(std::vector<int32_t> ids) {
+    Request request;
+    request.prompt = std::move(ids);
+    request.sampling = sampling_of(settings_);
+    request.stop = settings_.stop;
+    request.eos = model_.text.eos();
+    request.max_length = settings_.max_length;
+    request.max_new_tokens = settings_.max_new_tokens;
+    Answer answer = model_.engine->generate(
+        std::move(request), [](std::string_view piece) { print(piece); }, &context_.cancel);
+    context_.cancel.reset();
+    print("\n");
+    return answer;
+  }
+
+  void print_figures(const Answer& answer) const {
+    const std::vector<double>& times = answer.timings.token_s;
+    const size_t n = answer.ids.size();
+    const bool has_speed = n > 1 && times.size() >= n && times[n - 1] > times[0];
+    const std::string speed =
+        has_speed ? fmt::format("{:.1f}", static_cast<double>(n - 1) / (times[n - 1] - times[0])) : "–";
+    std::string_view end;
+    if (answer.finish_reason == FinishReason::kCancelled) end = tr(context_.lang, ", stopped", "，已停止");
+    if (answer.finish_reason == FinishReason::kLength)
+      end = tr(context_.lang, ", cut by the length limit", "，达到长度上限");
+    note(trf(context_.lang, "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens{}]\n",
+             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元{}]\n", n, speed, answer.timings.ttft_s,
+             answer.n_prompt, end));
+  }
+
+  LoadedModel& model_;
+  const PromptMaker& prompts_;
+  GenerationSettings settings_;
+  Context& context_;
+  OrderedJson messages_;
+};
+
+void print_help(Lang lang) {
+  print(tr(lang,
+           "/help           these commands\n"
+           "/clear          forget the conversation\n"
+           "/system TEXT    set the system text and begin anew\n"
+           "/exit           leave (also Ctrl-D)\n"
+           "Ctrl-C stops the answer; twice at the prompt, it leaves.\n",
+           "/help           显示这些命令\n"
+           "/clear          清空对话\n"
+           "/system 文本    设置系统提示并重新开始\n"
+           "/exit           退出（或 Ctrl-D）\n"
+           "Ctrl-C 停止当前回答；在提示符处连按两次退出。\n"));
+}
+
+/// False where the command was to leave.
+bool obey(const std::string& line, Conversation& conversation, Lang lang) {
+  const size_t space = line.find(' ');
+  const std::string command = line.substr(0, space);
+  const std::string rest = space == std::string::npos ? "" : line.substr(space + 1);
+  if (command == "/exit" || command == "/quit") return false;
+  if (command == "/clear") {
+    conversation.clear();
+    note(tr(lang, "[a new conversation]\n", "[新的对话]\n"));
+  } else if (command == "/system" && !rest.empty()) {
+    conversation.set_system(rest);
+    note(tr(lang, "[system text set, a new conversation]\n", "[已设置系统提示，新的对话]\n"));
+  } else {
+    if (command != "/help") note(trf(lang, "no command {}\n", "没有命令 {}\n", printable(command)));
+    print_help(lang);
+  }
+  return true;
+}
+
+void talk(Conversation& conversation, Context& context) {
+  LineReader reader("> ");
+  bool was_interrupted = false;
+  std::string line;
+  while (true) {
+    const LineReader::Outcome outcome = reader.read(line, context.cancel);
+    if (outcome == LineReader::Outcome::kEnd) return;
+    if (outcome == LineReader::Outcome::kInterrupted) {
+      if (was_interrupted || !stdin_is_terminal())
+        throw Error(ErrorCode::kCancelled, "chat", "left by Ctrl-C");
+      was_interrupted = true;
+      context.cancel.reset();
+      note(tr(context.lang, "(Ctrl-C again or Ctrl-D leaves)\n", "（再按一次 Ctrl-C 或按 Ctrl-D 退出）\n"));
+      continue;
+    }
+    was_interrupted = false;
+    if (line.empty()) continue;
+    if (line[0] != '/') {
+      conversation.turn(line);
+    } else if (!obey(line, conversation, context.lang)) {
+      return;
+    }
+  }
+}
+
+void chat(const ChatOptions& options, Context& context) {
+  constexpr bool kReusePrefixes = true;
+  const auto model = load_model(options.model, options.where, context,
+                                options.settings.max_length.value_or(0), kReusePrefixes);
+  const PromptMaker prompts(*model->text.tokenizer, model->text.template_or_null(),
+                            options.prompts.template_choice, options.prompts.date_string);
+  if (prompts.kind() != PromptMaker::Kind::kModel) {
+    throw Error(ErrorCode::kUsage, "chat", "a conversation needs the model's own chat template",
+                prompts.kind() == PromptMaker::Kind::kPlain
+                    ? "this model has none; `chaski run MODEL -p TEXT` continues plain text"
+                    : "leave out --template raw:…, or use `chaski run`");
+  }
+  const GenerationSettings settings = settings_for(*model->text.checkpoint, options.settings);
+  cancel_on_interrupt(context.cancel, false);
+  note(trf(context.lang, "{}, loaded in {:.2f} s, seed {}. /help lists the commands.\n",
+           "{}，加载用时 {:.2f} 秒，种子 {}。输入 /help 查看命令。\n", printable(options.model, 200),
+           model->load_s, *settings.seed));
+  note_synthetic(*model, context.lang);
+  Conversation conversation(*model, prompts, settings, context);
+  talk(conversation, context);
+}
+
+}  // namespace
+
+void add_chat(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<ChatOptions>();
+  CLI::App* command = add_command(app, context, "chat", "hold a conversation", "多轮对话");
+  add_model(*command, context, options->model);
+  add_generation_options(*command, context, options->settings);
+  add_prompt_options(*command, context, options->prompts);
+  add_model_options(*command, context, options->where);
+  command->callback(
+      [options, &context] { context.action = [options, &context] { chat(*options, context); }; });
+}
+
+}  // namespace chaski::cli

@@ -1,0 +1,16 @@
+// One function per command: registers its options and leaves in the context what it does.
+#pragma once
+
+#include "cli/options.h"
+
+namespace chaski::cli {
+
+void add_run(CLI::App& app, Context& context);
+void add_chat(CLI::App& app, Context& context);
+void add_eval(CLI::App& app, Context& context);
+void add_perplexity(CLI::App& app, Context& context);
+void add_tokenize(CLI::App& app, Context& context);
+void add_render(CLI::App& app, Context& context);
+void add_show(CLI::App& app, Context& context);
+
+}  // namespace chaski::cli

@@ -1,0 +1,163 @@
+#include "cli/models.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/rng.h"
+#include "cli/backends.h"
+#include "cli/terminal.h"
+
+namespace chaski::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kDefaultContext = 4096;
+
+/// What to open in a folder: itself where it holds a Hugging Face model, else its one GGUF file.
+std::string model_in_folder(const fs::path& folder) {
+  std::error_code ignored;
+  if (fs::exists(folder / "config.json", ignored)) return folder.string();
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".gguf") files.push_back(entry.path().string());
+  }
+  if (files.size() == 1) return files[0];
+  std::sort(files.begin(), files.end());
+  if (files.empty()) {
+    throw Error(
+        ErrorCode::kNotFound, "find model",
+        fmt::format("{}: expected config.json or a .gguf file in it", printable(folder.string(), 300)));
+  }
+  throw Error(ErrorCode::kUsage, "find model",
+              fmt::format("{}: holds {} models", printable(folder.string(), 300), files.size()),
+              fmt::format("name one of them: {}", fmt::join(files, ", ")));
+}
+
+Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
+  const TokenizerData& data = checkpoint.tokenizer();
+  if (!data.tokenizer_json.empty()) {
+    return Tokenizer::from_tokenizer_json(data.tokenizer_json, data.tokenizer_config_json,
+                                          checkpoint.path() + "/tokenizer.json");
+  }
+  if (data.tokens.empty()) {
+    throw Error(ErrorCode::kNotFound, "open tokenizer",
+                fmt::format("{}: there is no tokenizer", checkpoint.path()),
+                "a Hugging Face model needs tokenizer.json beside its weights");
+  }
+  if (data.gguf_model != "gpt2") {
+    throw Error(ErrorCode::kUnsupported, "open tokenizer",
+                fmt::format("{}: tokenizer model \"{}\", expected \"gpt2\" (byte-level BPE)",
+                            checkpoint.path(), printable(data.gguf_model)));
+  }
+  TokenizerSpec spec = spec_from_gguf(data.tokens, data.token_types, data.merges, data.gguf_pre, data.bos,
+                                      data.eos, data.add_bos);
+  spec.where = checkpoint.path();
+  return Tokenizer(std::move(spec));
+}
+
+std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {
+  return id ? std::string(tokenizer.piece(*id)) : std::string();
+}
+
+}  // namespace
+
+std::string resolve_model(const std::string& name) {
+  if (name.rfind("synthetic:", 0) == 0) return name;
+  std::error_code ignored;
+  if (fs::is_directory(name, ignored)) return model_in_folder(name);
+  if (fs::exists(name, ignored)) return name;
+  const fs::path store = chaski_home() / "models";
+  if (is_safe_relative_name(name)) {
+    if (fs::is_directory(store / name, ignored)) return model_in_folder(store / name);
+    if (fs::exists(store / name, ignored)) return (store / name).string();
+  }
+  throw Error(ErrorCode::kNotFound, "find model",
+              fmt::format("{}: neither a file or folder here nor a name below {}", printable(name, 300),
+                          store.string()),
+              "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
+}
+
+std::vector<int32_t> ModelText::eos() const {
+  std::vector<int32_t> ids = checkpoint->config().eos;
+  for (const std::optional<int32_t>& id : {checkpoint->tokenizer().eos, checkpoint->tokenizer().eot}) {
+    if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
+  }
+  return ids;
+}
+
+ModelText open_model_text(const std::string& name) {
+  ModelText text;
+  text.checkpoint = Checkpoint::open(resolve_model(name));
+  text.tokenizer = std::make_unique<Tokenizer>(tokenizer_of(*text.checkpoint));
+  if (!text.checkpoint->chat_template().empty()) {
+    text.chat_template.emplace(text.checkpoint->chat_template(),
+                               piece_or_empty(*text.tokenizer, text.tokenizer->bos()),
+                               piece_or_empty(*text.tokenizer, text.tokenizer->eos()));
+  }
+  return text;
+}
+
+std::unique_ptr<LoadedModel> load_model(const std::string& name, const ModelOptions& options,
+                                        const Context& context, int64_t min_context, bool reuse_prefixes) {
+  const Stopwatch since_start;
+  auto loaded = std::make_unique<LoadedModel>();
+  loaded->text = open_model_text(name);
+  const ModelConfig& config = loaded->text.checkpoint->config();
+  if (options.context < 0 || options.context > config.max_context) {
+    throw Error(
+        ErrorCode::kUsage, "load model",
+        fmt::format("--ctx {}: the model has 1 to {} positions", options.context, config.max_context));
+  }
+  const int64_t n_context = options.context > 0
+                                ? options.context
+                                : std::min(config.max_context, std::max(kDefaultContext, min_context));
+
+  DeviceOptions device_options;
+  device_options.precision = options.precision_value();
+  device_options.n_threads = options.n_threads;
+  device_options.kv_dtype = options.kv_dtype;
+  loaded->device = open_device(options.device, device_options);
+  Ops* ops = &loaded->device->ops();
+  if (loaded->device->info().device_kind != "cpu") {
+    loaded->host = open_device("cpu", device_options);
+    loaded->fallback = std::make_unique<FallbackOps>(*ops, loaded->host->ops(), options.is_strict);
+    ops = loaded->fallback.get();
+  }
+  Progress progress(std::string(tr(context.lang, "loading", "加载模型")));
+  loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, [&](int64_t done, int64_t total) {
+    context.cancel.throw_if_cancelled("load model");
+    progress.show(done, total);
+  });
+  EngineOptions engine_options;
+  engine_options.context = n_context;
+  engine_options.max_sequences = 1;
+  engine_options.reuse_prefixes = reuse_prefixes;
+  loaded->engine =
+      std::make_unique<Engine>(*loaded->device, *ops, loaded->model, *loaded->text.tokenizer, engine_options);
+  loaded->load_s = since_start.seconds();
+  return loaded;
+}
+
+GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSettings& from_user) {
+  const GenerationDefaults& advised = checkpoint.generation();
+  GenerationSettings settings;
+  settings.temperature = advised.temperature.value_or(0.7);
+  settings.top_p = advised.top_p.value_or(0.9);
+  settings.top_k = advised.top_k;
+  settings.repetition_penalty = advised.repetition_penalty;
+  overlay(settings, from_user);
+  if (!settings.seed) settings.seed = draw_seed();
+  sampling_of(settings);  // a setting out of range is said before anything is loaded or asked
+  return settings;
+}
+
+void note_synthetic(const LoadedModel& model, Lang lang) {
+  if (!model.is_synthetic()) return;
+  note(tr(lang, "note: random weights (synthetic model); for speed only, the text means nothing\n",
+          "注意：合成模型，权重为随机数，仅供测速，文字没有意义\n"));
+}
+
+}  // namespace chaski::cli

@@ -1,0 +1,61 @@
+// From a MODEL argument to a loaded model, the same for all commands.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+#include "engine/engine.h"
+#include "format/checkpoint.h"
+#include "ops/fallback_ops.h"
+#include "text/chat_template.h"
+#include "text/prompt.h"
+#include "text/tokenizer.h"
+
+namespace chaski::cli {
+
+/// The path that Checkpoint::open takes: an existing file or folder, `synthetic:…`, or a name below
+/// CHASKI_HOME/models. Throws Error(kNotFound) saying where it looked.
+std::string resolve_model(const std::string& name);
+
+/// The files' side of a model: no weight is read.
+struct ModelText {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+
+  const ChatTemplate* template_or_null() const { return chat_template ? &*chat_template : nullptr; }
+  std::vector<int32_t> eos() const;
+};
+ModelText open_model_text(const std::string& name);
+
+/// A model ready for questions. Members are in the order that their lives depend on.
+struct LoadedModel {
+  ModelText text;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Device> host;           ///< only where the device is not the CPU itself
+  std::unique_ptr<FallbackOps> fallback;  ///< the same
+  LlamaModel model;
+  std::unique_ptr<Engine> engine;
+  double load_s = 0;  ///< from opening the files to the engine standing ready
+
+  bool is_synthetic() const { return text.checkpoint->is_synthetic(); }
+};
+
+/// Load with progress on a terminal. `min_context`: positions wanted where --ctx does not say;
+/// `reuse_prefixes` as in EngineOptions. Ctrl-C ends it with Error(kCancelled).
+std::unique_ptr<LoadedModel> load_model(const std::string& name, const ModelOptions& options,
+                                        const Context& context, int64_t min_context = 0,
+                                        bool reuse_prefixes = false);
+
+/// The settings of `run` and `chat`: what the model's makers advise, else temperature 0.7 and top_p 0.9; then
+/// the command line; and a seed, drawn where none was given.
+GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSettings& from_user);
+
+/// Say on standard error what must be said about this model: random weights.
+void note_synthetic(const LoadedModel& model, Lang lang);
+
+}  // namespace chaski::cli

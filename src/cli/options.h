@@ -1,0 +1,53 @@
+// The options that several commands share, registered once, with their help in both languages.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/cancel.h"
+#include "lab/generation_settings.h"
+#include "report/lang.h"
+
+namespace chaski::cli {
+
+/// What every command gets: the reader's language, Ctrl-C, and the place to leave what it will do. main.cpp
+/// runs `action` after the whole command line was read.
+struct Context {
+  Lang lang = Lang::kEn;
+  CancelToken cancel;
+  std::function<void()> action;
+  std::string lang_name;  ///< --lang as given; `lang` was taken from it before the options were registered
+  bool wants_version = false;
+};
+
+/// Where and how a model runs.
+struct ModelOptions {
+  std::string device = "auto";
+  std::string precision = "fast";
+  std::string kv_dtype;
+  int n_threads = 0;
+  int64_t context = 0;  ///< 0: 4096, or what max_length needs; at most the model's
+  bool is_strict = false;
+
+  Precision precision_value() const;
+};
+
+/// How questions become prompts.
+struct PromptOptions {
+  std::string template_choice = "model";
+  std::string date_string;
+};
+
+/// A subcommand with --lang. The description is in the reader's language.
+CLI::App* add_command(CLI::App& app, Context& context, const std::string& name, std::string_view en,
+                      std::string_view zh);
+void add_lang(CLI::App& command, Context& context);
+void add_model(CLI::App& command, const Context& context, std::string& model);
+void add_model_options(CLI::App& command, const Context& context, ModelOptions& options);
+void add_generation_options(CLI::App& command, const Context& context, GenerationSettings& settings);
+void add_prompt_options(CLI::App& command, const Context& context, PromptOptions& options);
+
+}  // namespace chaski::cli

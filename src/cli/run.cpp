@@ -1,0 +1,111 @@
+// chaski run MODEL -p PROMPT: one question, the answer as it comes, figures on standard error. From here the
+// way goes through engine/engine.cpp, engine/scheduler.cpp and model/llama.cpp.
+#include "base/utf8.h"
+#include "cli/commands.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+
+namespace chaski::cli {
+namespace {
+
+constexpr size_t kMaxPromptBytes = 16u << 20;
+
+struct RunOptions {
+  std::string model;
+  std::string prompt;
+  bool wants_json = false;
+  ModelOptions where;
+  GenerationSettings settings;
+  PromptOptions prompts;
+};
+
+/// Mean seconds between the answer's tokens; nothing where there are fewer than two.
+std::optional<double> tpot_of(const Answer& answer) {
+  const std::vector<double>& times = answer.timings.token_s;
+  const size_t n = answer.ids.size();
+  if (n < 2 || times.size() < n || times[n - 1] <= times[0]) return std::nullopt;
+  return (times[n - 1] - times[0]) / static_cast<double>(n - 1);
+}
+
+OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids, const LoadedModel& model,
+                    const GenerationSettings& settings) {
+  const std::optional<double> tpot_s = tpot_of(answer);
+  OrderedJson json;
+  json["text"] = answer.text;
+  json["ids"] = answer.ids;
+  json["prompt_ids"] = prompt_ids;
+  json["finish_reason"] = name_of(answer.finish_reason);
+  json["timings"]["load_s"] = model.load_s;
+  json["timings"]["ttft_s"] = answer.timings.ttft_s;
+  json["timings"]["total_s"] = answer.timings.total_s;
+  json["timings"]["tpot_s"] = tpot_s ? OrderedJson(*tpot_s) : OrderedJson(nullptr);
+  json["timings"]["decode_tokens_per_s"] = tpot_s ? OrderedJson(1 / *tpot_s) : OrderedJson(nullptr);
+  json["device_kind"] = model.device->info().device_kind;
+  json["seed"] = *settings.seed;
+  json["is_synthetic"] = model.is_synthetic();
+  return json;
+}
+
+void run(const RunOptions& options, Context& context) {
+  const std::string question = replace_invalid_utf8(
+      options.prompt == "-" ? read_stdin(kMaxPromptBytes, context.cancel) : options.prompt);
+  const auto model =
+      load_model(options.model, options.where, context, options.settings.max_length.value_or(0));
+  const PromptMaker prompts(*model->text.tokenizer, model->text.template_or_null(),
+                            options.prompts.template_choice, options.prompts.date_string);
+  const GenerationSettings settings = settings_for(*model->text.checkpoint, options.settings);
+  const Prompt prompt = prompts.question(question, settings.system);
+  note_synthetic(*model, context.lang);
+  if (prompts.kind() == PromptMaker::Kind::kPlain) {
+    note(tr(context.lang, "note: the model has no chat template; the prompt is continued as plain text\n",
+            "注意：模型没有对话模板，提示词将作为普通文本续写\n"));
+  }
+
+  Request request;
+  request.prompt = prompt.ids;
+  request.sampling = sampling_of(settings);
+  request.stop = settings.stop;
+  request.eos = model->text.eos();
+  request.max_length = settings.max_length;
+  request.max_new_tokens = settings.max_new_tokens;
+  const OnText stream = [](std::string_view piece) { print(piece); };
+  const Answer answer =
+      model->engine->generate(std::move(request), options.wants_json ? OnText() : stream, &context.cancel);
+
+  if (options.wants_json) {
+    print_exactly(to_json_text(json_of(answer, prompt.ids, *model, settings)) + "\n");
+  } else {
+    print("\n");
+    const std::optional<double> tpot_s = tpot_of(answer);
+    const std::string speed = tpot_s ? fmt::format("{:.1f}", 1 / *tpot_s) : "–";
+    note(trf(context.lang, "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens, load {:.2f} s, seed {}]\n",
+             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元，加载 {:.2f} 秒，种子 {}]\n",
+             answer.ids.size(), speed, answer.timings.ttft_s, answer.n_prompt, model->load_s,
+             *settings.seed));
+  }
+  if (answer.finish_reason == FinishReason::kError) throw Error(ErrorCode::kDevice, "run", answer.error);
+  context.cancel.throw_if_cancelled("run");
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* command = add_command(app, context, "run", "ask one question", "提一个问题");
+  add_model(*command, context, options->model);
+  command
+      ->add_option("-p,--prompt", options->prompt,
+                   std::string(tr(context.lang, "the question; - reads it from standard input",
+                                  "问题；- 表示从标准输入读取")))
+      ->required();
+  command->add_flag(
+      "--json", options->wants_json,
+      std::string(tr(context.lang, "print one JSON object and nothing else", "只输出一个 JSON 对象")));
+  add_generation_options(*command, context, options->settings);
+  add_prompt_options(*command, context, options->prompts);
+  add_model_options(*command, context, options->where);
+  command->callback(
+      [options, &context] { context.action = [options, &context] { run(*options, context); }; });
+}
+
+}  // namespace chaski::cli
