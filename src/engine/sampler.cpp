@@ -16,6 +16,7 @@ struct Entry {
   int32_t id = 0;
   float score = 0;
   double weight = 0;
+  float prob = 0;  ///< among those left when normalise() was last called
 };
 
 void apply_penalties(std::vector<float>& scores, const SamplingParams& params, const TokenCounts& counts) {
@@ -51,13 +52,11 @@ float kth_largest(std::vector<float> scores, int64_t k) {
   return *nth;
 }
 
-double total_weight(const std::vector<Entry>& entries) {
+void normalise(std::vector<Entry>& entries) {
   double total = 0;
   for (const Entry& entry : entries) total += entry.weight;
-  return total;
+  for (Entry& entry : entries) entry.prob = static_cast<float>(entry.weight / total);
 }
-
-float prob_of(const Entry& entry, double total) { return static_cast<float>(entry.weight / total); }
 
 bool is_below(const Entry& a, const Entry& b) { return a.score != b.score ? a.score < b.score : a.id < b.id; }
 
@@ -72,9 +71,8 @@ void keep_top_p(std::vector<Entry>& entries, double top_p, float best_score) {
     return distance < kBins - 1 ? static_cast<size_t>(distance) : size_t{kBins - 1};
   };
   const auto limit = static_cast<float>(1 - top_p);
-  const double total = total_weight(entries);
   std::array<double, kBins> mass{};
-  for (const Entry& entry : entries) mass[bin_of(entry)] += static_cast<double>(prob_of(entry, total));
+  for (const Entry& entry : entries) mass[bin_of(entry)] += static_cast<double>(entry.prob);
 
   double dropped = 0;
   size_t bin = kBins - 1;
@@ -86,7 +84,7 @@ void keep_top_p(std::vector<Entry>& entries, double top_p, float best_score) {
   std::sort(at_limit.begin(), at_limit.end(), is_below);
   size_t first_kept = 0;
   for (; first_kept + 1 < at_limit.size(); ++first_kept) {
-    dropped += static_cast<double>(prob_of(at_limit[first_kept], total));
+    dropped += static_cast<double>(at_limit[first_kept].prob);
     if (static_cast<float>(dropped) > limit) break;
   }
   const Entry least = at_limit[first_kept];
@@ -95,9 +93,9 @@ void keep_top_p(std::vector<Entry>& entries, double top_p, float best_score) {
 
 /// Drops tokens less likely than min_p times the most likely.
 void keep_min_p(std::vector<Entry>& entries, double min_p) {
-  const double total = total_weight(entries);
-  const float limit = static_cast<float>(min_p) * prob_of(Entry{0, 0, 1}, total);
-  std::erase_if(entries, [&](const Entry& entry) { return prob_of(entry, total) < limit; });
+  const auto most_likely = std::max_element(entries.begin(), entries.end(), is_below);
+  const float limit = static_cast<float>(min_p) * most_likely->prob;
+  std::erase_if(entries, [limit](const Entry& entry) { return entry.prob < limit; });
 }
 
 }  // namespace
@@ -121,18 +119,24 @@ std::vector<Candidate> filtered(std::span<const float> logits, const SamplingPar
   const float best_score = scores[*best];
   const float least = params.top_k > 0 ? kth_largest(scores, params.top_k) : -HUGE_VALF;
   std::vector<Entry> entries;
+  if (params.top_k == 0) entries.reserve(scores.size());
   for (size_t i = 0; i < scores.size(); ++i) {
     if (scores[i] < least || scores[i] == -HUGE_VALF) continue;
     const double weight = std::exp(static_cast<double>(scores[i] - best_score));
-    entries.push_back({static_cast<int32_t>(i), scores[i], weight});
+    entries.push_back({static_cast<int32_t>(i), scores[i], weight, 0});
   }
-  if (params.top_p < 1.0) keep_top_p(entries, params.top_p, best_score);
-  if (params.min_p > 0.0) keep_min_p(entries, params.min_p);
-
-  const double total = total_weight(entries);
+  normalise(entries);
+  if (params.top_p < 1.0) {
+    keep_top_p(entries, params.top_p, best_score);
+    normalise(entries);
+  }
+  if (params.min_p > 0.0) {
+    keep_min_p(entries, params.min_p);
+    normalise(entries);
+  }
   std::vector<Candidate> candidates;
   candidates.reserve(entries.size());
-  for (const Entry& entry : entries) candidates.push_back({entry.id, prob_of(entry, total)});
+  for (const Entry& entry : entries) candidates.push_back({entry.id, entry.prob});
   return candidates;
 }
 
