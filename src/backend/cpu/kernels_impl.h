@@ -196,6 +196,7 @@ struct WeightQ8_0 {
         const int first = lane + h * V::kLanes;
         const typename V::F d = scales_at<V>(w.scales + b * 32, first);
         for (int g = 0; g < 8; ++g) {
+          V::prefetch(codes + g * 64 + kPrefetchBytes);
           const typename V::I word = V::load_i(codes + g * 64 + 4 * first);
           step_word(tile, b * 32 + 4 * g, h, [&]<int kByte>() {
             return V::mul(d, V::to_f32(V::template sar<24>(V::template shl<24 - 8 * kByte>(word))));
@@ -225,6 +226,7 @@ struct WeightNibbles {
           return V::mul(d, V::to_f32(V::sub_i(code, V::set_i(kZero))));
         };
         for (int j = 0; j < 4; ++j) {
+          V::prefetch(w.codes + b * 256 + j * 64 + kPrefetchBytes);
           const typename V::I word = V::load_i(w.codes + b * 256 + j * 64 + 4 * first);
           step_word(tile, b * 32 + 4 * j, h,
                     [&]<int kByte>() { return weight(V::template shr<8 * kByte>(word)); });
