@@ -34,33 +34,36 @@ Lang requested_lang(int argc, char** argv) {
   return lang_of_locale();
 }
 
+/// The words that CLI11 itself puts into a help page.
 void translate_labels(CLI::App& app) {
-  const auto formatter = app.get_formatter();
-  for (const auto& [en, zh] :
-       {std::pair{"Usage", "用法"}, std::pair{"Options", "选项"}, std::pair{"OPTIONS", "选项"},
-        std::pair{"Positionals", "参数"}, std::pair{"SUBCOMMAND", "命令"}, std::pair{"SUBCOMMANDS", "命令"},
-        std::pair{"Subcommands", "命令"}, std::pair{"REQUIRED", "必需"}}) {
-    formatter->label(en, zh);
-  }
+  struct Label {
+    const char *en, *zh;
+  };
+  constexpr Label kLabels[] = {{"Usage", "用法"},      {"OPTIONS", "选项"},     {"Positionals", "参数"},
+                               {"SUBCOMMAND", "命令"}, {"SUBCOMMANDS", "命令"}, {"REQUIRED", "（必需）"}};
+  for (const Label& label : kLabels) app.get_formatter()->label(label.en, label.zh);
+  app.option_defaults()->group("选项");
 }
 
 void add_help_and_version(CLI::App& app, Context& context) {
   const Lang lang = context.lang;
-  app.set_help_flag("-h,--help", std::string(tr(lang, "print this help", "显示本帮助")));
   app.add_flag("--version", context.wants_version, std::string(tr(lang, "print the version", "显示版本")));
   add_lang(app, context);
   CLI::App* version = add_command(app, context, "version", "print version and build", "显示版本与构建信息");
   version->callback([&context] { context.action = [] { print(version_text()); }; });
   CLI::App* help = add_command(app, context, "help", "print this help", "显示本帮助");
-  help->callback([&app, &context] { context.action = [&app] { print(app.help()); }; });
+  help->callback([&app, &context] {
+    context.action = [&app] {
+      print(app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal));
+    };
+  });
 }
 
 void parse(CLI::App& app, Context& context, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    const auto chosen = app.get_subcommands();
-    const std::string text = chosen.empty() ? app.help() : chosen[0]->help();
+    const std::string text = app.help();
     context.action = [text] { print(text); };
   } catch (const CLI::ParseError& error) {
     throw Error(
@@ -85,6 +88,7 @@ void run_command_line(int argc, char** argv, Context& context) {
                      "chaski：在本机运行、测量、比较 Llama 系列模型。")),
       "chaski");
   if (context.lang == Lang::kZh) translate_labels(app);
+  app.set_help_flag("-h,--help", std::string(tr(context.lang, "print this help", "显示本帮助")));
   app.require_subcommand(0, 1);
   add_run(app, context);
   add_chat(app, context);

@@ -35,6 +35,8 @@ Precision ModelOptions::precision_value() const {
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name, std::string_view en,
                       std::string_view zh) {
   CLI::App* command = app.add_subcommand(name, std::string(tr(context.lang, en, zh)));
+  command->group(std::string(tr(context.lang, "Commands", "命令")));
+  command->get_help_ptr()->group(std::string(tr(context.lang, "Options", "选项")));
   add_lang(*command, context);
   return command;
 }
