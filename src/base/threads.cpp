@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
+#include <fstream>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -31,10 +35,18 @@ constexpr int kYields = 64;
 }  // namespace
 
 int available_cores() {
+  int n = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = std::max(1, CPU_COUNT(&set));
+  // A container may see all cores and be allowed the time of a few: "quota period", or "max" for no limit.
+  std::ifstream limit("/sys/fs/cgroup/cpu.max");
+  double quota = 0;
+  double period = 0;
+  if (limit >> quota >> period && quota > 0 && period > 0) {
+    n = std::min(n, std::max(1, static_cast<int>(std::ceil(quota / period))));
+  }
+  return n;
 }
 
 struct ThreadPool::State {
@@ -95,6 +107,18 @@ struct ThreadPool::State {
     }
   }
 
+  /// End the workers that were started.
+  void stop() {
+    is_stopping.store(true, std::memory_order_release);
+    {
+      const std::lock_guard lock(mutex);
+      generation.fetch_add(1);
+      wake.notify_all();
+    }
+    for (std::thread& worker : workers) worker.join();
+    workers.clear();
+  }
+
   void publish() {
     generation.fetch_add(1);
     if (n_asleep.load() > 0) {
@@ -107,20 +131,20 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>()) {
   CHECK(n_threads >= 1, "a pool needs a thread, {} asked for", n_threads);
   state_->n_threads = n_threads;
-  for (int worker = 1; worker < n_threads; ++worker) {
-    state_->workers.emplace_back([this, worker] { state_->serve(worker); });
+  try {
+    for (int worker = 1; worker < n_threads; ++worker) {
+      state_->workers.emplace_back([state = state_.get(), worker] { state->serve(worker); });
+    }
+  } catch (const std::system_error& error) {
+    const size_t n_started = state_->workers.size() + 1;
+    state_->stop();
+    throw Error(ErrorCode::kOutOfMemory, "start threads",
+                fmt::format("{} of {} threads could be started: {}", n_started, n_threads, error.what()),
+                fmt::format("use fewer, with --threads {}", n_started));
   }
 }
 
-ThreadPool::~ThreadPool() {
-  state_->is_stopping.store(true, std::memory_order_release);
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->generation.fetch_add(1);
-    state_->wake.notify_all();
-  }
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { state_->stop(); }
 
 int ThreadPool::n_threads() const { return state_->n_threads; }
 

@@ -8,12 +8,13 @@
 
 namespace chaski {
 
-/// Cores this process may run on.
+/// Cores this process may run on: its affinity, and its container's share of time where that is less.
 int available_cores();
 
 class ThreadPool {
  public:
-  /// `n_threads` includes the caller's: 1 runs everything in place.
+  /// `n_threads` includes the caller's: 1 runs everything in place. Throws Error(kOutOfMemory) where the
+  /// system starts no more threads.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

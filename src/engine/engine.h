@@ -14,8 +14,6 @@
 
 namespace chaski {
 
-class FallbackOps;
-
 struct EngineOptions {
   int64_t context = 4096;       ///< positions a sequence may have; at most the model's
   int32_t max_sequences = 8;    ///< at once

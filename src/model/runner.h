@@ -42,7 +42,7 @@ class Runner {
 class StepBuffers {
  public:
   StepBuffers(Ops& ops, const LlamaModel& model, const RunnerLimits& limits);
-  /// Copy the batch to the device and describe it. CHECKs the batch against the limits and itself.
+  /// Copy the batch to the device and describe it. CHECKs its sizes and positions against the limits.
   StepInputs upload(const Batch& batch);
   StepResults results(int32_t n_outputs) const;
   /// Wait, and bring best ids and the wanted logits to the host.

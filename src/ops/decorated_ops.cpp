@@ -20,23 +20,19 @@ std::string DecoratedOps::why_not_capturable() const {
   return fmt::format("{} copies and waits inside a step", name());
 }
 
-OpQuery DecoratedOps::query(OpKind kind, WeightId weight_id, const TensorView& x) const {
-  return {kind, weight_id.index >= 0 ? weight(weight_id).dtype() : DType::kF32, x.n_rows(), x.n_cols()};
+OpQuery DecoratedOps::query_of(const OpCall& call, WeightId matrix) const {
+  const TensorView& x = call.n_reads > 0 ? call.operands.reads[0] : call.operands.writes[0];
+  return {call.kind, matrix.index >= 0 ? weight(matrix).dtype() : DType::kF32, x.n_rows(), x.n_cols()};
 }
 
-OpQuery DecoratedOps::query_of(const OpCall& call) const {
-  // The last weight is the matrix; a norm's gain comes first where there is one.
-  const WeightId id =
-      call.n_weights > 0 ? call.operands.weights[static_cast<size_t>(call.n_weights) - 1] : WeightId{};
-  return query(call.kind, id, call.n_reads > 0 ? call.operands.reads[0] : call.operands.writes[0]);
+OpSupport DecoratedOps::device_support(const OpCall& call) const {
+  for (const WeightId matrix : call.matrices()) {
+    if (OpSupport support = device_.supports(query_of(call, matrix)); !support) return support;
+  }
+  return call.n_weights > 0 ? OpSupport{} : device_.supports(query_of(call, WeightId{}));
 }
 
-void DecoratedOps::dispatch_primitive(const OpCall& call) {
-  // Primitives take no workspace; one of no bytes stands in for it.
-  HostMemory memory;
-  Workspace none(memory, 0);
-  dispatch(call, none);
-}
+void DecoratedOps::dispatch_primitive(const OpCall& call) { dispatch(call, no_workspace_); }
 
 void DecoratedOps::embed(WeightId table, const TensorView& token_ids, const TensorView& out) {
   OpCall call{OpKind::kEmbed, {{token_ids}, {out}, {table}, {}, {}}, 1, 1, 1};
@@ -111,10 +107,8 @@ void DecoratedOps::argmax_rows(const TensorView& logits, const TensorView& out) 
 void DecoratedOps::norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float eps,
                                         const StepInputs& in, const KvLayer& kv, const TensorView& q,
                                         Workspace& ws) {
-  if (!keeps_fused(query(OpKind::kNormQkvRopeAppend, w.q, x))) {
-    return Ops::norm_qkv_rope_append(x, w, eps, in, kv, q, ws);
-  }
   OpCall call{OpKind::kNormQkvRopeAppend, {{x}, {q}, {w.norm, w.q, w.k, w.v}, in, kv}, 1, 1, 4, true, true};
+  if (!keeps_fused(call)) return Ops::norm_qkv_rope_append(x, w, eps, in, kv, q, ws);
   call.invoke = [eps](Ops& ops, const Operands& o, Workspace& scratch) {
     const QkvWeights weights{o.weights[0], o.weights[1], o.weights[2], o.weights[3]};
     ops.norm_qkv_rope_append(o.reads[0], weights, eps, o.in, o.kv, o.writes[0], scratch);
@@ -123,8 +117,8 @@ void DecoratedOps::norm_qkv_rope_append(const TensorView& x, const QkvWeights& w
 }
 
 void DecoratedOps::linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace& ws) {
-  if (!keeps_fused(query(OpKind::kLinearAdd, w, h))) return Ops::linear_add(h, w, x, ws);
   OpCall call{OpKind::kLinearAdd, {{h}, {x}, {w}, {}, {}}, 1, 1, 1, false, false, true};
+  if (!keeps_fused(call)) return Ops::linear_add(h, w, x, ws);
   call.invoke = [](Ops& ops, const Operands& o, Workspace& scratch) {
     ops.linear_add(o.reads[0], o.weights[0], o.writes[0], scratch);
   };
@@ -133,9 +127,8 @@ void DecoratedOps::linear_add(const TensorView& h, WeightId w, const TensorView&
 
 void DecoratedOps::norm_gate_up_swiglu(const TensorView& x, const GateUpWeights& w, float eps,
                                        const TensorView& h, Workspace& ws) {
-  if (!keeps_fused(query(OpKind::kNormGateUpSwiglu, w.gate, x)))
-    return Ops::norm_gate_up_swiglu(x, w, eps, h, ws);
   OpCall call{OpKind::kNormGateUpSwiglu, {{x}, {h}, {w.norm, w.gate, w.up}, {}, {}}, 1, 1, 3};
+  if (!keeps_fused(call)) return Ops::norm_gate_up_swiglu(x, w, eps, h, ws);
   call.invoke = [eps](Ops& ops, const Operands& o, Workspace& scratch) {
     const GateUpWeights weights{o.weights[0], o.weights[1], o.weights[2]};
     ops.norm_gate_up_swiglu(o.reads[0], weights, eps, o.writes[0], scratch);
@@ -145,8 +138,8 @@ void DecoratedOps::norm_gate_up_swiglu(const TensorView& x, const GateUpWeights&
 
 void DecoratedOps::norm_head(const TensorView& x, WeightId norm, WeightId head, float eps,
                              const TensorView& logits, Workspace& ws) {
-  if (!keeps_fused(query(OpKind::kNormHead, head, x))) return Ops::norm_head(x, norm, head, eps, logits, ws);
   OpCall call{OpKind::kNormHead, {{x}, {logits}, {norm, head}, {}, {}}, 1, 1, 2};
+  if (!keeps_fused(call)) return Ops::norm_head(x, norm, head, eps, logits, ws);
   call.invoke = [eps](Ops& ops, const Operands& o, Workspace& scratch) {
     ops.norm_head(o.reads[0], o.weights[0], o.weights[1], eps, o.writes[0], scratch);
   };

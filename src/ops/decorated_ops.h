@@ -32,6 +32,12 @@ struct OpCall {
   bool writes_kv = false;       ///< the slots of this step's rows
   bool updates_writes = false;  ///< `writes` are also read
   std::function<void(Ops&, const Operands&, Workspace&)> invoke = {};
+
+  /// The weights that matter to a device: all but the gain of a norm that stands before them.
+  std::span<const WeightId> matrices() const {
+    const std::span all(operands.weights.data(), static_cast<size_t>(n_weights));
+    return n_weights > 1 ? all.subspan(1) : all;
+  }
 };
 
 /// Forwards everything to `device`, each op through dispatch().
@@ -69,19 +75,22 @@ class DecoratedOps : public Ops {
   /// Run `call`, whose temporaries come from `ws`.
   virtual void dispatch(const OpCall& call, Workspace& ws) = 0;
   /// Whether a fused op goes through dispatch as one; else its default body runs, primitive by primitive.
-  virtual bool keeps_fused(const OpQuery&) const { return true; }
+  virtual bool keeps_fused(const OpCall&) const { return true; }
 
-  /// What `device` is asked before `call`.
-  OpQuery query_of(const OpCall& call) const;
+  /// Whether the device can do `call` with every one of its weights.
+  OpSupport device_support(const OpCall& call) const;
+  /// What the device is asked about `call` with this one of its weights.
+  OpQuery query_of(const OpCall& call, WeightId matrix) const;
   const std::vector<WeightSourcePtr>& sources() const { return sources_; }
 
   Ops& device_;
 
  private:
   void dispatch_primitive(const OpCall& call);
-  OpQuery query(OpKind kind, WeightId weight, const TensorView& x) const;
 
   std::vector<WeightSourcePtr> sources_;
+  HostMemory host_memory_;
+  Workspace no_workspace_{host_memory_, 0};  // primitives take none
 };
 
 /// Host copies of an op's operands, so that another Ops can run it there.

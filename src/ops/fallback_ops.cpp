@@ -26,7 +26,7 @@ std::unique_ptr<CapturedGraph> FallbackOps::capture(const std::function<void()>&
 
 void FallbackOps::dispatch(const OpCall& call, Workspace& ws) {
   ++n_calls_;
-  const OpSupport support = device_.supports(query_of(call));
+  const OpSupport support = device_support(call);
   if (support) return call.invoke(device_, call.operands, ws);
   if (is_strict_) {
     throw Error(ErrorCode::kUnsupported, "run op",

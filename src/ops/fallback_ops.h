@@ -25,7 +25,8 @@ class FallbackOps : public DecoratedOps {
   FallbackOps(Ops& device, Ops& host, bool is_strict = false);
 
   std::string_view name() const override { return "fallback"; }
-  /// As the device's where it can do every primitive on every weight; a step with a fallback copies and waits.
+  /// As the device's where it can do every primitive on every weight; a step with a fallback copies and
+  /// waits.
   std::string why_not_capturable() const override;
   std::unique_ptr<CapturedGraph> capture(const std::function<void()>& step) override;
 
@@ -35,7 +36,7 @@ class FallbackOps : public DecoratedOps {
 
  protected:
   void dispatch(const OpCall& call, Workspace& ws) override;
-  bool keeps_fused(const OpQuery& query) const override { return static_cast<bool>(device_.supports(query)); }
+  bool keeps_fused(const OpCall& call) const override { return static_cast<bool>(device_support(call)); }
 
  private:
   Ops& host_;

@@ -37,7 +37,6 @@ enum class OpKind {
   kNormGateUpSwiglu,
   kNormHead
 };
-inline constexpr int kOpKinds = 13;
 std::string_view name_of(OpKind kind);
 
 /// What an Ops is asked whether it can do: the op, its weight's type (f32 where it has none), rows and row
@@ -74,6 +73,8 @@ class CapturedGraph {
 /// Activations are f32 [n_rows, width], row-major, in this Ops' memory. Calls may return before the work is
 /// done; Memory::copy_out and synchronize() wait. Inside a step no op allocates or copies between host and
 /// device.
+/// A row's result depends on the row alone: not on the phase, on what other rows there are, or on threads.
+/// The engine counts on it when it computes preempted tokens again and when it reuses pages.
 class Ops {
  public:
   virtual ~Ops() = default;

@@ -5,7 +5,8 @@
 namespace chaski {
 
 void TraceOps::dispatch(const OpCall& call, Workspace& ws) {
-  const OpQuery query = query_of(call);
+  const std::span<const WeightId> matrices = call.matrices();
+  const OpQuery query = query_of(call, matrices.empty() ? WeightId{} : matrices.back());
   device_.synchronize();
   const Stopwatch watch;
   call.invoke(device_, call.operands, ws);

@@ -20,7 +20,8 @@ std::string bytes_of(std::string_view spelled, std::string_view where, std::stri
 /// "a b" as the two sides of a merge, in bytes.
 std::pair<std::string, std::string> merge_of(std::string_view line, std::string_view where);
 
-/// `id` (< `n_ids`) as an index, with room for it made in the vocabulary; `what` names the token in the error.
+/// `id` (< `n_ids`) as an index, with room for it made in the vocabulary; `what` names the token in the
+/// error.
 size_t claim_id(TokenizerSpec& spec, int64_t id, size_t n_ids, std::string_view what);
 
 }  // namespace chaski::tokenizer_files

@@ -130,6 +130,52 @@ TEST(Seam, ACapturedRunnerReplaysDecodeStepsAndGivesTheSameText) {
   EXPECT_EQ(device.isolated_ops().isolated_memory().traffic().copies, 0);
 }
 
+TEST(Seam, StepsAreCapturedThroughTheFallbackDecoratorWhileNothingIsMissing) {
+  const Fixture fixture;
+  for (const bool has_all : {true, false}) {
+    IsolatedDevice device;
+    device.captures = true;
+    if (!has_all) device.isolated_ops().switch_off(OpKind::kSwiglu);
+    ScalarOps host;
+    FallbackOps ops(device.ops(), host);
+    const LlamaModel model = load_llama(*fixture.checkpoint, ops, 256);
+    EngineOptions options;
+    options.context = 256;
+    Engine engine(device, ops, model, fixture.tokenizer, options);
+    EXPECT_EQ(engine.runner().name(), has_all ? "captured" : "eager");
+    EXPECT_EQ(engine.runner().why_not_faster().empty(), has_all);
+    EXPECT_EQ(engine.generate(fixture.question(five_questions()[0], 0)).ids, plain_outcome(fixture).ids[0]);
+    EXPECT_EQ(ops.n_fallbacks() == 0, has_all);
+  }
+}
+
+/// A device that lacks one format, which a model uses for one of three matrices of a fused op.
+TEST(Seam, AFusedOpWithOneUnsupportedWeightRunsAsItsPrimitives) {
+  struct LacksF16 : testing::IsolatedOps {
+    OpSupport supports(const OpQuery& query) const override {
+      return query.weight == DType::kF16 ? OpSupport{"no f16"} : OpSupport{};
+    }
+  } device;
+  ScalarOps host;
+  FallbackOps ops(device, host);
+  const std::vector<float> ones(64, 1.0f);
+  const auto add = [&](DType dtype, Shape shape) {
+    return ops.add_weight(HostWeight::from_f32("w", shape, std::span(ones).first(shape.n_elements()), dtype));
+  };
+  const GateUpWeights weights{add(DType::kF32, {8}), add(DType::kF16, {8, 8}), add(DType::kF32, {8, 8})};
+  Buffer x = ops.memory().allocate(32, "x");
+  Buffer h = ops.memory().allocate(32, "h");
+  ops.memory().copy_in(x.data(), ones.data(), 32);
+  Workspace ws(ops.memory(), 4096);
+  ops.norm_gate_up_swiglu({x.data(), DType::kF32, {1, 8}}, weights, 0, {h.data(), DType::kF32, {1, 8}}, ws);
+  std::vector<float> result(8);
+  ops.memory().copy_out(result.data(), h.data(), 32);
+  EXPECT_FLOAT_EQ(result[0], 64 / (1 + std::exp(-8.0f)));
+  ASSERT_EQ(ops.counts().size(), 1u);
+  EXPECT_EQ(ops.counts()[0].op, OpKind::kLinear);
+  EXPECT_EQ(ops.counts()[0].calls, 1);
+}
+
 class SwitchedOff : public ::testing::TestWithParam<OpKind> {};
 
 TEST_P(SwitchedOff, FallsBackWithTheSameTextAndTheExactCount) {
