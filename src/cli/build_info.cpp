@@ -18,4 +18,11 @@ std::string version_text() {
   return fmt::format("chaski {}\n{}, {}\n", facts.version, facts.compiler, facts.build_type);
 }
 
+std::string version_json() {
+  const BuildFacts facts = build_facts();
+  const OrderedJson json{
+      {"version", facts.version}, {"compiler", facts.compiler}, {"build_type", facts.build_type}};
+  return to_json_text(json) + "\n";
+}
+
 }  // namespace chaski::cli

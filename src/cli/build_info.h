@@ -8,7 +8,8 @@
 namespace chaski::cli {
 
 BuildFacts build_facts();
-/// The lines that `chaski version` prints.
+/// What `chaski version` prints: lines for people, or one JSON object.
 std::string version_text();
+std::string version_json();
 
 }  // namespace chaski::cli

@@ -52,15 +52,9 @@ class Conversation {
 
  private:
   Answer ask(std::vector<int32_t> ids) {
-    Request request;
-    request.prompt = std::move(ids);
-    request.sampling = sampling_of(settings_);
-    request.stop = settings_.stop;
-    request.eos = model_.text.eos();
-    request.max_length = settings_.max_length;
-    request.max_new_tokens = settings_.max_new_tokens;
     Answer answer = model_.engine->generate(
-        std::move(request), [](std::string_view piece) { print(piece); }, &context_.cancel);
+        request_of(settings_, model_.text.checkpoint->config().eos, std::move(ids)),
+        [](std::string_view piece) { print(piece); }, &context_.cancel);
     context_.cancel.reset();
     print("\n");
     return answer;

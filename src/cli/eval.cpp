@@ -160,7 +160,7 @@ RunRecord eval_one(const std::string& name, const fs::path& folder, const Suite&
   const PromptMaker prompts(
       *model->text.tokenizer, model->text.template_or_null(), options.prompts.template_choice,
       options.prompts.date_string.empty() ? std::string(kPinnedDate) : options.prompts.date_string);
-  plan.eos = model->text.eos();
+  plan.eos = model->text.checkpoint->config().eos;
   record.summary.load_s = model->load_s;
   record.machine = machine_facts();
   record.build = build_facts();

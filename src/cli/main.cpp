@@ -50,7 +50,11 @@ void add_help_and_version(CLI::App& app, Context& context) {
   app.add_flag("--version", context.wants_version, std::string(tr(lang, "print the version", "显示版本")));
   add_lang(app, context);
   CLI::App* version = add_command(app, context, "version", "print version and build", "显示版本与构建信息");
-  version->callback([&context] { context.action = [] { print(version_text()); }; });
+  const auto wants_json = std::make_shared<bool>(false);
+  version->add_flag("--json", *wants_json, std::string(tr(lang, "as JSON", "以 JSON 输出")));
+  version->callback([&context, wants_json] {
+    context.action = [is_json = *wants_json] { print(is_json ? version_json() : version_text()); };
+  });
   CLI::App* help = add_command(app, context, "help", "print this help", "显示本帮助");
   help->callback([&app, &context] {
     context.action = [&app] {

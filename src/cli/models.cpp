@@ -80,14 +80,6 @@ std::string resolve_model(const std::string& name) {
               "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
 }
 
-std::vector<int32_t> ModelText::eos() const {
-  std::vector<int32_t> ids = checkpoint->config().eos;
-  for (const std::optional<int32_t>& id : {checkpoint->tokenizer().eos, checkpoint->tokenizer().eot}) {
-    if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
-  }
-  return ids;
-}
-
 ModelText open_model_text(const std::string& name) {
   ModelText text;
   text.checkpoint = Checkpoint::open(resolve_model(name));

@@ -28,7 +28,6 @@ struct ModelText {
   std::optional<ChatTemplate> chat_template;
 
   const ChatTemplate* template_or_null() const { return chat_template ? &*chat_template : nullptr; }
-  std::vector<int32_t> eos() const;
 };
 ModelText open_model_text(const std::string& name);
 

@@ -92,6 +92,8 @@ void add_generation_options(CLI::App& command, const Context& context, Generatio
   add.option("--stop", s.stop, "text that ends the answer; may be given several times",
              "停止文本；可多次给出")
       ->allow_extra_args(false);
+  add.flag("--ignore-eos", s.ignores_eos, "answers go on to the length limit",
+           "忽略结束词元，回答直到长度上限");
 }
 
 void add_prompt_options(CLI::App& command, const Context& context, PromptOptions& o) {

@@ -61,16 +61,10 @@ void run(const RunOptions& options, Context& context) {
             "注意：模型没有对话模板，提示词将作为普通文本续写\n"));
   }
 
-  Request request;
-  request.prompt = prompt.ids;
-  request.sampling = sampling_of(settings);
-  request.stop = settings.stop;
-  request.eos = model->text.eos();
-  request.max_length = settings.max_length;
-  request.max_new_tokens = settings.max_new_tokens;
   const OnText stream = [](std::string_view piece) { print(piece); };
   const Answer answer =
-      model->engine->generate(std::move(request), options.wants_json ? OnText() : stream, &context.cancel);
+      model->engine->generate(request_of(settings, model->text.checkpoint->config().eos, prompt.ids),
+                              options.wants_json ? OnText() : stream, &context.cancel);
 
   if (options.wants_json) {
     print_exactly(to_json_text(json_of(answer, prompt.ids, *model, settings)) + "\n");

@@ -47,14 +47,9 @@ Asked ask(Engine& engine, const PromptMaker& prompts, const SuiteItem& item, con
   record.finish_reason = name_of(FinishReason::kError);
   const Stopwatch since_asked;
   try {
-    Request request;
-    request.prompt = prompts.question(item.prompt, plan.settings.system).ids;
-    request.sampling = sampling_of(plan.settings);
+    Request request =
+        request_of(plan.settings, plan.eos, prompts.question(item.prompt, plan.settings.system).ids);
     request.sampling.sample = static_cast<uint64_t>(sample);
-    request.stop = plan.settings.stop;
-    request.eos = plan.eos;
-    request.max_length = plan.settings.max_length;
-    request.max_new_tokens = plan.settings.max_new_tokens;
     record.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
     Answer answer = engine.generate(std::move(request), on_text, &cancel);
     record.seconds = since_asked.seconds();

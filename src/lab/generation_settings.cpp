@@ -1,5 +1,7 @@
 #include "lab/generation_settings.h"
 
+#include <utility>
+
 namespace chaski {
 namespace {
 
@@ -30,6 +32,7 @@ void overlay(GenerationSettings& base, const GenerationSettings& over) {
   take(base.seed, over.seed);
   take(base.system, over.system);
   if (!over.stop.empty()) base.stop = over.stop;
+  base.ignores_eos = base.ignores_eos || over.ignores_eos;
 }
 
 SamplingParams sampling_of(const GenerationSettings& settings) {
@@ -44,6 +47,18 @@ SamplingParams sampling_of(const GenerationSettings& settings) {
   params.seed = settings.seed.value_or(params.seed);
   params.validate();
   return params;
+}
+
+Request request_of(const GenerationSettings& settings, const std::vector<int32_t>& eos,
+                   std::vector<int32_t> ids) {
+  Request request;
+  request.prompt = std::move(ids);
+  request.sampling = sampling_of(settings);
+  request.stop = settings.stop;
+  if (!settings.ignores_eos) request.eos = eos;
+  request.max_length = settings.max_length;
+  request.max_new_tokens = settings.max_new_tokens;
+  return request;
 }
 
 OrderedJson to_json(const GenerationSettings& settings) {
@@ -61,6 +76,7 @@ OrderedJson to_json(const GenerationSettings& settings) {
   json["max_new_tokens"] = or_null(settings.max_new_tokens);
   json["system"] = or_null(settings.system);
   json["stop"] = settings.stop;
+  json["ignore_eos"] = settings.ignores_eos;
   return json;
 }
 

@@ -20,6 +20,7 @@ struct GenerationSettings {
   std::optional<uint64_t> seed;
   std::optional<std::string> system;
   std::vector<std::string> stop;
+  bool ignores_eos = false;  ///< answers go on to the length limit
 };
 
 /// Take into `base` what `over` says. A max_new_tokens in `over` puts aside a max_length that only `base`
@@ -28,6 +29,10 @@ void overlay(GenerationSettings& base, const GenerationSettings& over);
 
 /// The sampling that the settings ask for. Throws Error(kUsage) naming the setting that is out of range.
 SamplingParams sampling_of(const GenerationSettings& settings);
+
+/// The request that asks for an answer to `ids`, which `eos` ends unless the settings ignore it.
+Request request_of(const GenerationSettings& settings, const std::vector<int32_t>& eos,
+                   std::vector<int32_t> ids);
 
 /// The settings as a record holds them, each by its name; limits and system text that are not set are null.
 OrderedJson to_json(const GenerationSettings& settings);

@@ -62,6 +62,14 @@ class CliTest(unittest.TestCase):
         self.assertEqual(len(answer["ids"]) + len(answer["prompt_ids"]), 40)
         self.assertEqual(answer["finish_reason"], "length")
 
+    def test_an_ignored_eos_does_not_end_the_answer(self):
+        # At this temperature all tokens are about as likely, the three that end an answer among them.
+        hot = ["--temperature", "1e6", "--top-p", "1", "--top-k", "0", "--max-new-tokens", "600", "--seed", "5"]
+        self.assertEqual(self.run_json(*hot)["finish_reason"], "stop")
+        answer = self.run_json(*hot, "--ignore-eos")
+        self.assertEqual(answer["finish_reason"], "length")
+        self.assertEqual(len(answer["ids"]), 600)
+
     def test_the_answer_goes_to_stdout_and_the_figures_to_stderr(self):
         out, err = self.chaski("run", TINY, "-p", "hello", *SHORT, "--seed", "1")
         self.assertNotIn("tok/s", out)
@@ -312,6 +320,10 @@ class CliTest(unittest.TestCase):
         self.env["LC_ALL"] = "zh_CN.UTF-8"
         self.assertIn("未找到", self.chaski("run", "no-such-model", "-p", "x", status=3)[1])
         self.chaski("version", "--lang", "fr", status=2)
+
+    def test_the_version_is_told_to_people_and_to_programs(self):
+        facts = json.loads(self.chaski("version", "--json")[0])
+        self.assertIn(facts["version"], self.chaski("version")[0])
 
     def test_every_command_has_help(self):
         for command in ("run", "chat", "eval", "perplexity", "tokenize", "render", "show", "version", "help"):
