@@ -21,8 +21,10 @@ Prints one line of figures. Exit status 1 on a difference.
 """
 import argparse
 import json
+import pathlib
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 
@@ -196,6 +198,45 @@ class Comparison:
         return self.n_different == 0 and self.max_difference <= PROB_TOLERANCE
 
 
+class Golden:
+    """What transformers kept of each row: count and checksum of the ids; and the rows in which ours may be other, as
+    Comparison found when it was written: a choice among equals, or a limit met within float32's rounding."""
+
+    def __init__(self, args):
+        self.path, self.rows, self.excused, self.n_compared, self.n_different = args.golden, [], [], 0, 0
+        self.key = {"seed": args.seed, "vocab": args.vocab}
+        self.known = None
+        if args.golden and args.peer == "numpy":
+            known = json.loads(pathlib.Path(args.golden).read_text())
+            self.known = known if known["key"] == self.key else None
+
+    @staticmethod
+    def digest(ids):
+        return [len(ids), zlib.crc32(np.sort(np.asarray(ids)).astype("<i4").tobytes())]
+
+    def write(self, peer_ids, ids):
+        self.rows.append(self.digest(peer_ids))
+        if self.digest(ids) != self.rows[-1]:
+            self.excused.append(len(self.rows) - 1)
+
+    def compare(self, index, ids):
+        if self.known is None or index >= len(self.known["rows"]):
+            return
+        self.n_compared += 1
+        if self.digest(ids) != self.known["rows"][index] and index not in self.known["excused"]:
+            self.n_different += 1
+            print(f"row {index}: {len(ids)} tokens kept, not those that transformers kept")
+
+    def finish(self):
+        if self.rows and self.path:
+            text = json.dumps({"key": self.key, "excused": self.excused, "rows": self.rows})
+            pathlib.Path(self.path).write_text(text.replace("[[", "[\n[").replace("], [", "],\n[") + "\n")
+        if self.known:
+            print(f"chaski against what transformers kept: {self.n_compared} rows, {self.n_different} differ, "
+                  f"{len(self.known['excused'])} may")
+        return self.n_different == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--filter-logits", required=True)
@@ -203,6 +244,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vocab", type=int, default=128256)
     parser.add_argument("--peer", choices=["numpy", "transformers"], default="numpy")
+    parser.add_argument("--golden", help="what transformers kept of each row, compared where seed and vocabulary are "
+                                         "the golden's; with --peer transformers it is written")
     args = parser.parse_args()
 
     rng = np.random.default_rng(args.seed)
@@ -213,20 +256,25 @@ def main():
         peer = Transformers()
         print(peer.version)
         comparisons += [Comparison("chaski against transformers", True), Comparison("numpy against transformers", True)]
+    golden = Golden(args)
     for index in range(args.n):
         case, row = make_case(rng, args.vocab, index)
         ids, probs = ask_chaski(process, case, row)
         scores, processed, limits = by_numpy(row, case)
         comparisons[0].add(index, ids, probs, processed, scores, softmax(scores), limits)
-        if peer:
+        if not peer:
+            golden.compare(index, ids)
+        else:
             peer_scores, peer_probs = peer(row, case)
             comparisons[1].add(index, ids, probs, processed, peer_scores, peer_probs, limits)
+            golden.write(np.flatnonzero(peer_scores > -np.inf), ids)
             kept = np.flatnonzero(scores > -np.inf)
             comparisons[2].add(index, kept, softmax(scores)[kept], processed, peer_scores, peer_probs, limits)
     process.stdin.close()
     is_good = process.wait() == 0
     for comparison in comparisons:
         is_good = comparison.report() and is_good
+    is_good = golden.finish() and is_good
     if peer:
         print(f"torch's float32 softmax is off by up to {peer.max_float32_error:.1e} from its float64 one")
     return 0 if is_good else 1
