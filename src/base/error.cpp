@@ -5,7 +5,7 @@
 namespace chaski {
 namespace {
 
-constexpr std::array<ErrorTraits, 9> kTable{{
+constexpr std::array<ErrorTraits, 10> kTable{{
     {ErrorCode::kUsage, "usage", 2, 400, "This command or setting is not right", "命令或参数有误"},
     {ErrorCode::kNotFound, "not_found", 3, 404, "Not found", "未找到"},
     {ErrorCode::kCorrupt, "corrupt", 4, 422, "This file is damaged or not what it says it is",
@@ -16,6 +16,7 @@ constexpr std::array<ErrorTraits, 9> kTable{{
     {ErrorCode::kNetwork, "network", 8, 502, "The network failed", "网络出错"},
     {ErrorCode::kCancelled, "cancelled", 130, 499, "Stopped", "已中止"},
     {ErrorCode::kInternal, "internal", 70, 500, "A fault of chaski itself", "chaski 内部错误"},
+    {ErrorCode::kIo, "io", 9, 500, "The file could not be written", "文件写入失败"},
 }};
 
 }  // namespace

@@ -21,7 +21,8 @@ enum class ErrorCode {
   kDevice,
   kNetwork,
   kCancelled,
-  kInternal
+  kInternal,
+  kIo
 };
 
 /// One row of the table from code to exit status, HTTP status and headline.

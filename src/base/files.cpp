@@ -11,7 +11,7 @@
 #include <system_error>
 #include <vector>
 
-#include "base/error.h"
+#include "base/rng.h"
 #include "base/utf8.h"
 
 namespace chaski {
@@ -51,10 +51,7 @@ void write_all(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", path, reason()),
-                  "check the free space and the permissions of the folder");
-    }
+    if (n < 0) throw write_error(path, errno);
     bytes.remove_prefix(static_cast<size_t>(n));
   }
 }
@@ -106,19 +103,23 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
   return text;
 }
 
+Error write_error(std::string_view path, int error_number) {
+  const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
+  return Error(
+      is_missing ? ErrorCode::kNotFound : ErrorCode::kIo, "write file",
+      fmt::format("{}: {}", path, std::error_code(error_number, std::generic_category()).message()),
+      is_missing ? "check that the folder exists" : "check the free space and the permissions of the folder");
+}
+
 void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
   const std::string target = path.string();
-  std::string partial = target + ".partial-XXXXXX";
-  const Descriptor file{::mkostemp(partial.data(), O_CLOEXEC)};
-  if (file.fd < 0) {
-    throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", target, reason()),
-                "check that the folder exists and may be written");
-  }
+  const std::string partial = fmt::format("{}.partial-{:014x}", target, draw_seed());
+  const Descriptor file{::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+  if (file.fd < 0) throw write_error(target, errno);
   try {
     write_all(file.fd, text, target);
-    if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 ||
-        ::rename(partial.c_str(), target.c_str()) != 0) {
-      throw Error(ErrorCode::kNotFound, "write file", fmt::format("{}: {}", target, reason()));
+    if (::fsync(file.fd) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) {
+      throw write_error(target, errno);
     }
   } catch (...) {
     ::unlink(partial.c_str());
@@ -151,7 +152,7 @@ std::filesystem::path chaski_home() {
   return std::filesystem::path(user != nullptr ? user : ".") / ".local/share/chaski";
 }
 
-std::string sha256_of_file(const InputFile& file) {
+std::string sha256_of_file(const InputFile& file, const OnBytes& on_bytes) {
   Sha256 hash;
   std::vector<std::byte> chunk(1u << 20);
   for (uint64_t at = 0; at < file.size();) {
@@ -159,6 +160,7 @@ std::string sha256_of_file(const InputFile& file) {
     file.read_at(at, std::span(chunk).first(n));
     hash.add(chunk.data(), n);
     at += n;
+    if (on_bytes) on_bytes(n);
   }
   return hash.hex();
 }

@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "base/error.h"
 
 namespace chaski {
 
@@ -35,7 +38,12 @@ class InputFile {
 /// The whole file as text, refused over `max_bytes` before anything is read.
 std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes = 64u << 20);
 
-/// Write `text` to `path` so that a reader sees the old content or the new, never a part.
+/// The error of a write to `path` that failed with `error_number` (an errno): kNotFound where there is no
+/// such folder, else kIo.
+Error write_error(std::string_view path, int error_number);
+
+/// Write `text` to `path` with the permissions that the umask leaves, so that a reader sees the old content
+/// or the new, never a part. Throws write_error.
 void write_file_atomic(const std::filesystem::path& path, std::string_view text);
 
 /// Whether `name` is a relative path that stays below its folder: no empty, `.` or `..` part, no absolute or
@@ -45,8 +53,11 @@ bool is_safe_relative_name(std::string_view name);
 /// $CHASKI_HOME, or ~/.local/share/chaski.
 std::filesystem::path chaski_home();
 
+/// Hears how many more bytes were read; what it throws ends the reading.
+using OnBytes = std::function<void(uint64_t n_bytes)>;
+
 /// Lower-case hex SHA-256 of a whole file.
-std::string sha256_of_file(const InputFile& file);
+std::string sha256_of_file(const InputFile& file, const OnBytes& on_bytes = {});
 std::string sha256_of(std::string_view bytes);
 
 }  // namespace chaski

@@ -32,21 +32,22 @@ class Conversation {
   }
 
   /// Ask, stream the answer, keep both; what Ctrl-C stopped is kept as far as it came. A turn that fails is
-  /// said and forgotten.
+  /// said and forgotten, unless the device is lost or nothing can be said any more.
   void turn(const std::string& text) {
     OrderedJson with_question = messages_;
     with_question.push_back({{"role", "user"}, {"content", text}});
     try {
       const Answer answer = ask(prompts_.conversation(with_question).ids);
-      if (answer.finish_reason == FinishReason::kError) throw Error(ErrorCode::kDevice, "chat", answer.error);
+      if (answer.finish_reason == FinishReason::kError) {
+        say_failed(Error(answer.error_code, "chat", answer.error));
+        return;
+      }
       with_question.push_back({{"role", "assistant"}, {"content", answer.text}});
       messages_ = std::move(with_question);
       print_figures(answer);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kUsage) throw;
-      note(describe(error, name_of(context_.lang)) + "\n");
-      note(tr(context_.lang, "This turn was not kept; /clear begins a new conversation.\n",
-              "这一轮未保留；/clear 可开始新的对话。\n"));
+      if (error.code() == ErrorCode::kDevice || error.code() == ErrorCode::kIo) throw;
+      say_failed(error);
     }
   }
 
@@ -60,19 +61,22 @@ class Conversation {
     return answer;
   }
 
+  void say_failed(const Error& error) const {
+    note(describe(error, name_of(context_.lang)) + "\n");
+    note(tr(context_.lang, "This turn was not kept; /clear begins a new conversation.\n",
+            "这一轮未保留；/clear 可开始新的对话。\n"));
+  }
+
   void print_figures(const Answer& answer) const {
-    const std::vector<double>& times = answer.timings.token_s;
-    const size_t n = answer.ids.size();
-    const bool has_speed = n > 1 && times.size() >= n && times[n - 1] > times[0];
-    const std::string speed =
-        has_speed ? fmt::format("{:.1f}", static_cast<double>(n - 1) / (times[n - 1] - times[0])) : "–";
+    const std::optional<double> gap_s = tpot_s(answer);
+    const std::string speed = gap_s ? fmt::format("{:.1f}", 1 / *gap_s) : "–";
     std::string_view end;
     if (answer.finish_reason == FinishReason::kCancelled) end = tr(context_.lang, ", stopped", "，已停止");
     if (answer.finish_reason == FinishReason::kLength)
       end = tr(context_.lang, ", cut by the length limit", "，达到长度上限");
     note(trf(context_.lang, "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens{}]\n",
-             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元{}]\n", n, speed, answer.timings.ttft_s,
-             answer.n_prompt, end));
+             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元{}]\n", answer.ids.size(), speed,
+             answer.timings.ttft_s, answer.n_prompt, end));
   }
 
   LoadedModel& model_;
@@ -142,17 +146,17 @@ void talk(Conversation& conversation, Context& context) {
 
 void chat(const ChatOptions& options, Context& context) {
   constexpr bool kReusePrefixes = true;
-  const auto model = load_model(options.model, options.where, context,
-                                options.settings.max_length.value_or(0), kReusePrefixes);
-  const PromptMaker prompts(*model->text.tokenizer, model->text.template_or_null(),
-                            options.prompts.template_choice, options.prompts.date_string);
+  ModelText text = open_model_text(options.model);
+  const PromptMaker prompts = prompt_maker(text, options.prompts);
   if (prompts.kind() != PromptMaker::Kind::kModel) {
     throw Error(ErrorCode::kUsage, "chat", "a conversation needs the model's own chat template",
                 prompts.kind() == PromptMaker::Kind::kPlain
                     ? "this model has none; `chaski run MODEL -p TEXT` continues plain text"
                     : "leave out --template raw:…, or use `chaski run`");
   }
-  const GenerationSettings settings = settings_for(*model->text.checkpoint, options.settings);
+  const GenerationSettings settings = settings_for(*text.checkpoint, options.settings);
+  const auto model =
+      load_model(std::move(text), options.where, context, settings.max_length.value_or(0), kReusePrefixes);
   cancel_on_interrupt(context.cancel, false);
   note(trf(context.lang, "{}, loaded in {:.2f} s, seed {}. /help lists the commands.\n",
            "{}，加载用时 {:.2f} 秒，种子 {}。输入 /help 查看命令。\n", printable(options.model, 200),

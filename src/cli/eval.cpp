@@ -1,6 +1,7 @@
 // chaski eval MODEL… --suite NAME: a suite's questions to each model, answers and times on screen, and for
 // each model run.json, items.jsonl and report.md. The asking itself is in lab/eval.cpp.
 #include <algorithm>
+#include <exception>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -55,20 +56,39 @@ std::string folder_name(const std::string& model) {
   return name.empty() ? "model" : name.substr(name.size() > 100 ? name.size() - 100 : 0);
 }
 
-/// One folder per model: `out` itself where there is one model, else named folders in it.
-std::vector<fs::path> folders_for(const EvalOptions& options, const Suite& suite) {
-  fs::path out = options.out;
-  if (options.out.empty()) {
-    std::string stamp = utc_timestamp();
-    stamp.erase(std::remove_if(stamp.begin(), stamp.end(), [](char c) { return c == ':' || c == '-'; }),
-                stamp.end());
-    const fs::path base = chaski_home() / "runs" / fmt::format("{}-{}", stamp, folder_name(suite.name));
-    out = base;
-    for (int n = 2; fs::exists(out); ++n) out = fmt::format("{}-{}", base.string(), n);
+void make_folders(const fs::path& folder) {
+  std::error_code fault;
+  fs::create_directories(folder, fault);
+  if (fault) {
+    throw Error(ErrorCode::kIo, "make folder", fmt::format("{}: {}", folder.string(), fault.message()),
+                "give a folder that may be written: --out DIR");
   }
-  if (options.models.size() == 1) return {out};
+}
+
+/// A new folder below CHASKI_HOME/runs that no other run has.
+fs::path claim_folder(const Suite& suite) {
+  std::string stamp = utc_timestamp();
+  stamp.erase(std::remove_if(stamp.begin(), stamp.end(), [](char c) { return c == ':' || c == '-'; }),
+              stamp.end());
+  const fs::path base = chaski_home() / "runs" / fmt::format("{}-{}", stamp, folder_name(suite.name));
+  make_folders(base.parent_path());
+  fs::path folder = base;
+  for (int n = 2;; ++n) {
+    std::error_code fault;
+    if (fs::create_directory(folder, fault)) return folder;
+    if (fault) {
+      throw Error(ErrorCode::kIo, "make folder", fmt::format("{}: {}", folder.string(), fault.message()),
+                  "give a folder that may be written: --out DIR");
+    }
+    folder = fmt::format("{}-{}", base.string(), n);
+  }
+}
+
+/// One folder per model: `out` itself where there is one model, else named folders in it.
+std::vector<fs::path> folders_in(const fs::path& out, const std::vector<std::string>& models) {
+  if (models.size() == 1) return {out};
   std::vector<fs::path> folders;
-  for (const std::string& model : options.models) {
+  for (const std::string& model : models) {
     const std::string name = folder_name(model);
     fs::path folder = out / name;
     for (int n = 2; std::find(folders.begin(), folders.end(), folder) != folders.end(); ++n) {
@@ -79,39 +99,52 @@ std::vector<fs::path> folders_for(const EvalOptions& options, const Suite& suite
   return folders;
 }
 
-/// Make the folder; take away an older run's record, so that it never stands beside newer answers.
-void prepare(const fs::path& folder) {
-  std::error_code fault;
-  fs::create_directories(folder, fault);
-  if (fault) {
-    throw Error(ErrorCode::kNotFound, "make folder", fmt::format("{}: {}", folder.string(), fault.message()),
-                "give a folder that may be written: --out DIR");
+/// Standard output of an eval. Its product is the files: where nobody reads what is printed, it goes on
+/// without printing.
+class Screen {
+ public:
+  void show(std::string_view text) { try_to(print, text); }
+  void show_exactly(std::string_view text) { try_to(print_exactly, text); }
+  /// Throws what kept the output from being written, unless its reader just went away.
+  void throw_if_failed() const {
+    if (failure_) std::rethrow_exception(failure_);
   }
-  fs::remove(folder / "run.json", fault);
-  fs::remove(folder / "report.md", fault);
-}
+
+ private:
+  void try_to(void (*write)(std::string_view), std::string_view text) {
+    if (is_off_) return;
+    try {
+      write(text);
+    } catch (const OutputClosed&) {
+      is_off_ = true;
+    } catch (const Error&) {
+      is_off_ = true;
+      failure_ = std::current_exception();
+    }
+  }
+
+  bool is_off_ = false;
+  std::exception_ptr failure_;
+};
 
 /// What a person sees while questions are asked.
-EvalEvents events_on_screen(const Suite& suite, int64_t n_samples, const RunRecord& record,
-                            const Context& context) {
-  const auto n_all = static_cast<int64_t>(suite.items.size()) * n_samples;
-  const Lang lang = context.lang;
+EvalEvents events_on_screen(Screen& screen, int64_t n_all, const RunRecord& record, Lang lang) {
   EvalEvents events;
-  events.on_question = [&record, n_all, lang](const SuiteItem& item, int64_t) {
-    print(fmt::format("[{}/{}] {} · {}\n", record.items.size() + 1, n_all,
-                      strip_controls(type_title(record, item.type, lang)), strip_controls(item.prompt)));
+  events.on_question = [&screen, &record, n_all, lang](const SuiteItem& item, int64_t) {
+    screen.show(fmt::format("[{}/{}] {} · {}\n", record.items.size() + 1, n_all,
+                            strip_controls(type_title(record, item.type, lang)),
+                            strip_controls(item.prompt)));
   };
-  events.on_text = [](std::string_view piece) { print(strip_controls(piece)); };
-  events.on_answer = [lang](const AnswerRecord& answer, const std::string& error) {
-    if (!error.empty()) print(fmt::format("{}: {}", tr(lang, "failed", "失败"), printable(error, 400)));
-    print(fmt::format("\n    → {}\n\n", answer_figures(answer, lang)));
+  events.on_text = [&screen](std::string_view piece) { screen.show(strip_controls(piece)); };
+  events.on_answer = [&screen, lang](const AnswerRecord& answer, const std::string& error) {
+    if (!error.empty()) screen.show(fmt::format("{}: {}", tr(lang, "failed", "失败"), printable(error, 400)));
+    screen.show(fmt::format("\n    → {}\n\n", answer_figures(answer, lang)));
   };
   return events;
 }
 
-EvalEvents quiet_events(const Suite& suite, int64_t n_samples, const RunRecord& record) {
+EvalEvents quiet_events(int64_t n_all, const RunRecord& record) {
   const auto progress = std::make_shared<Progress>("eval");
-  const auto n_all = static_cast<int64_t>(suite.items.size()) * n_samples;
   EvalEvents events;
   events.on_question = [progress, n_all, &record](const SuiteItem&, int64_t) {
     progress->show(static_cast<int64_t>(record.items.size()), n_all);
@@ -134,66 +167,114 @@ void fill_fallbacks(const LoadedModel& model, RunRecord& record) {
   }
 }
 
-void print_outcome(const RunRecord& record, const fs::path& folder, Lang lang) {
-  print(eval_table(record, lang));
-  if (!record.warnings.empty()) print("\n");
+void show_outcome(Screen& screen, const RunRecord& record, const fs::path& folder, Lang lang) {
+  screen.show(eval_table(record, lang));
+  if (!record.warnings.empty()) screen.show("\n");
   for (const RunWarning& warning : record.warnings) {
-    print(fmt::format("  {} {}\n", tr(lang, "note:", "注意："), strip_controls(warning_text(warning, lang))));
+    screen.show(
+        fmt::format("  {} {}\n", tr(lang, "note:", "注意："), strip_controls(warning_text(warning, lang))));
   }
-  print(fmt::format("\n  {} {}\n  {} {}\n", tr(lang, "record:", "记录："), (folder / "run.json").string(),
-                    tr(lang, "report:", "报告："), (folder / "report.md").string()));
+  screen.show(fmt::format("\n  {} {}\n  {} {}\n", tr(lang, "record:", "记录："),
+                          (folder / "run.json").string(), tr(lang, "report:", "报告："),
+                          (folder / "report.md").string()));
 }
 
-/// Load one model, ask it all questions, write its three files.
-RunRecord eval_one(const std::string& name, const fs::path& folder, const Suite& suite,
-                   const EvalOptions& options, Context& context) {
-  EvalPlan plan;
-  plan.n_samples = options.n_samples;
-  plan.settings = suite.settings;
-  overlay(plan.settings, options.settings);
-  if (!plan.settings.seed) plan.settings.seed = 0;
-  sampling_of(plan.settings);
-
-  RunRecord record;
-  record.summary.started_at = utc_timestamp();
-  const auto model = load_model(name, options.where, context, plan.settings.max_length.value_or(0));
-  const PromptMaker prompts(
-      *model->text.tokenizer, model->text.template_or_null(), options.prompts.template_choice,
-      options.prompts.date_string.empty() ? std::string(kPinnedDate) : options.prompts.date_string);
-  plan.eos = model->text.checkpoint->config().eos;
-  record.summary.load_s = model->load_s;
+/// What the record says of the model before a question is asked. Reads all weights for their hash.
+void describe_run(const std::string& name, const LoadedModel& model, const PromptMaker& prompts,
+                  const Context& context, RunRecord& record) {
+  record.summary.load_s = model.load_s;
   record.machine = machine_facts();
   record.build = build_facts();
-  record.model = model_facts(name, *model->text.checkpoint, prompts);
-  fill_device(*model, record);
-  record.settings = settings_json(suite, plan);
+  const Checkpoint& checkpoint = *model.text.checkpoint;
+  Progress progress(std::string(tr(context.lang, "hashing the weights", "计算权重校验和")));
+  int64_t n_hashed = 0;
+  record.model = model_facts(name, checkpoint, prompts, [&](uint64_t n_bytes) {
+    context.cancel.throw_if_cancelled("hash weights");
+    const auto n_all = static_cast<int64_t>(checkpoint.weight_bytes());
+    progress.show(std::min(n_all, n_hashed += static_cast<int64_t>(n_bytes)), n_all);
+  });
+  fill_device(model, record);
+}
+
+/// The questions of one run, the same for every model.
+struct EvalJob {
+  const EvalOptions& options;
+  const Suite& suite;
+  EvalPlan plan;  ///< without eos, which is the model's
+
+  int64_t n_answers() const { return static_cast<int64_t>(suite.items.size()) * plan.n_samples; }
+};
+
+/// Load one model, ask it all questions, write its three files.
+RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalJob& job, Screen& screen,
+                   Context& context) {
+  const EvalOptions& options = job.options;
+  EvalPlan plan = job.plan;
+  RunRecord record;
+  record.summary.started_at = utc_timestamp();
+  ModelText text = open_model_text(name);
+  plan.eos = text.checkpoint->config().eos;
+  const PromptMaker prompts = prompt_maker(text, options.prompts, std::string(kPinnedDate));
+  const auto model =
+      load_model(std::move(text), options.where, context, plan.settings.max_length.value_or(0));
+  describe_run(name, *model, prompts, context, record);
+  record.settings = settings_json(job.suite, plan);
   record.settings["precision"] = name_of(model->device->precision());
   record.settings["kv_dtype"] = name_of(model->device->kv_layout(model->model.config).dtype);
   record.settings["context"] = model->engine->options().context;
   record.settings["template"] =
       prompts.kind() == PromptMaker::Kind::kPlain ? "none" : options.prompts.template_choice;
 
-  prepare(folder);
+  make_folders(folder);
+  // An older run's record must never stand beside newer answers.
+  std::error_code ignored;
+  for (const char* older : {"run.json", "report.md"}) fs::remove(folder / older, ignored);
   ItemJournal journal(folder / "items.jsonl");
   if (!options.wants_json) {
-    print(trf(context.lang, "{}: loaded in {:.2f} s ({}, {}, {} threads)\n\n",
-              "{}：加载用时 {:.2f} 秒（{}，{}，{} 线程）\n\n", printable(name, 200), model->load_s,
-              record.model.weights, record.device.path, record.device.n_threads));
+    screen.show(trf(context.lang, "{}: loaded in {:.2f} s ({}, {}, {} threads)\n\n",
+                    "{}：加载用时 {:.2f} 秒（{}，{}，{} 线程）\n\n", printable(name, 200), model->load_s,
+                    record.model.weights, record.device.path, record.device.n_threads));
   }
-  const EvalEvents events = options.wants_json ? quiet_events(suite, plan.n_samples, record)
-                                               : events_on_screen(suite, plan.n_samples, record, context);
-  if (!ask_all(*model->engine, prompts, suite, plan, record, journal, events, context.cancel)) {
-    if (!options.wants_json) print("\n");
-    throw Error(
-        ErrorCode::kCancelled, "eval",
-        trf(context.lang, "{} of {} answers are kept in {}; no record was written",
-            "已完成 {}/{} 个回答，保存在 {}；未写出记录", record.items.size(),
-            suite.items.size() * static_cast<size_t>(plan.n_samples), (folder / "items.jsonl").string()));
+  const EvalEvents events = options.wants_json
+                                ? quiet_events(job.n_answers(), record)
+                                : events_on_screen(screen, job.n_answers(), record, context.lang);
+  if (!ask_all(*model->engine, prompts, job.suite, plan, record, journal, events, context.cancel)) {
+    if (!options.wants_json) screen.show("\n");
+    throw Error(ErrorCode::kCancelled, "eval",
+                trf(context.lang, "{} of {} answers are kept in {}; no record was written",
+                    "已完成 {}/{} 个回答，保存在 {}；未写出记录", record.items.size(), job.n_answers(),
+                    (folder / "items.jsonl").string()));
   }
   fill_fallbacks(*model, record);
   record.warnings = warnings_for(record, prompts.kind());
   write_record(folder, record, context.lang);
   return record;
+}
+
+void eval_into(const fs::path& out, const EvalJob& job, Context& context) {
+  const std::vector<std::string>& models = job.options.models;
+  const std::vector<fs::path> folders = folders_in(out, models);
+  Screen screen;
+  std::vector<FailureRecord> failures;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const RunRecord record = eval_one(models[i], folders[i], job, screen, context);
+    failures.insert(failures.end(), record.failures.begin(), record.failures.end());
+    if (!job.options.wants_json) {
+      show_outcome(screen, record, folders[i], context.lang);
+      if (i + 1 < models.size()) screen.show("\n");
+      continue;
+    }
+    screen.show_exactly(to_json_text(to_json(record)) + "\n");
+    if (job.options.out.empty()) {
+      note(fmt::format("{} {}\n", tr(context.lang, "record:", "记录："), (folders[i] / "run.json").string()));
+    }
+  }
+  screen.throw_if_failed();
+  if (failures.empty()) return;
+  throw Error(
+      failures[0].code, "eval",
+      trf(context.lang, "{} questions failed; the record says which. The first: {}",
+          "{} 个问题运行失败，详见记录。第一个：{}", failures.size(), printable(failures[0].message, 400)));
 }
 
 void eval(const EvalOptions& options, Context& context) {
@@ -202,24 +283,26 @@ void eval(const EvalOptions& options, Context& context) {
                 fmt::format("--samples {}: expected 1 to 10000", options.n_samples));
   }
   const Suite suite = find_suite(options.suite, suite_folders());
+  EvalJob job{options, suite, {}};
+  job.plan.n_samples = options.n_samples;
+  job.plan.settings = suite.settings;
+  overlay(job.plan.settings, options.settings);
+  if (!job.plan.settings.seed) job.plan.settings.seed = 0;
+  sampling_of(job.plan.settings);
   for (const std::string& model : options.models)
     resolve_model(model);  // a misspelt second name is said at once
-  const std::vector<fs::path> folders = folders_for(options, suite);
-  size_t n_failures = 0;
-  for (size_t i = 0; i < options.models.size(); ++i) {
-    const RunRecord record = eval_one(options.models[i], folders[i], suite, options, context);
-    n_failures += record.failures.size();
-    if (options.wants_json) {
-      print_exactly(to_json_text(to_json(record)) + "\n");
-    } else {
-      print_outcome(record, folders[i], context.lang);
-      if (i + 1 < options.models.size()) print("\n");
-    }
+  if (!options.out.empty()) {
+    make_folders(options.out);
+    eval_into(options.out, job, context);
+    return;
   }
-  if (n_failures > 0) {
-    throw Error(ErrorCode::kDevice, "eval",
-                trf(context.lang, "{} questions failed; the record says which", "{} 个问题运行失败，详见记录",
-                    n_failures));
+  const fs::path claimed = claim_folder(suite);
+  try {
+    eval_into(claimed, job, context);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(claimed, ignored);  // only where nothing was written into it
+    throw;
   }
 }
 

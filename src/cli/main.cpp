@@ -112,6 +112,7 @@ int report(const Error& error, Lang lang) {
 }
 
 int guarded_main(int argc, char** argv) {
+  open_closed_streams();
   std::signal(SIGPIPE, SIG_IGN);
   static Context context;  // lives as long as a signal may come
   cancel_on_interrupt(context.cancel, true);

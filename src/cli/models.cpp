@@ -81,22 +81,29 @@ std::string resolve_model(const std::string& name) {
 }
 
 ModelText open_model_text(const std::string& name) {
+  const Stopwatch since_start;
   ModelText text;
   text.checkpoint = Checkpoint::open(resolve_model(name));
   text.tokenizer = std::make_unique<Tokenizer>(tokenizer_of(*text.checkpoint));
   if (!text.checkpoint->chat_template().empty()) {
-    text.chat_template.emplace(text.checkpoint->chat_template(),
-                               piece_or_empty(*text.tokenizer, text.tokenizer->bos()),
-                               piece_or_empty(*text.tokenizer, text.tokenizer->eos()));
+    text.chat_template = std::make_unique<ChatTemplate>(
+        text.checkpoint->chat_template(), piece_or_empty(*text.tokenizer, text.tokenizer->bos()),
+        piece_or_empty(*text.tokenizer, text.tokenizer->eos()));
   }
+  text.open_s = since_start.seconds();
   return text;
 }
 
-std::unique_ptr<LoadedModel> load_model(const std::string& name, const ModelOptions& options,
-                                        const Context& context, int64_t min_context, bool reuse_prefixes) {
+PromptMaker prompt_maker(const ModelText& text, const PromptOptions& options, std::string date_string) {
+  return PromptMaker(*text.tokenizer, text.chat_template.get(), options.template_choice,
+                     options.date_string.empty() ? std::move(date_string) : options.date_string);
+}
+
+std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& options, const Context& context,
+                                        int64_t min_context, bool reuse_prefixes) {
   const Stopwatch since_start;
   auto loaded = std::make_unique<LoadedModel>();
-  loaded->text = open_model_text(name);
+  loaded->text = std::move(text);
   const ModelConfig& config = loaded->text.checkpoint->config();
   if (options.context < 0 || options.context > config.max_context) {
     throw Error(
@@ -129,20 +136,15 @@ std::unique_ptr<LoadedModel> load_model(const std::string& name, const ModelOpti
   engine_options.reuse_prefixes = reuse_prefixes;
   loaded->engine =
       std::make_unique<Engine>(*loaded->device, *ops, loaded->model, *loaded->text.tokenizer, engine_options);
-  loaded->load_s = since_start.seconds();
+  loaded->load_s = loaded->text.open_s + since_start.seconds();
   return loaded;
 }
 
 GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSettings& from_user) {
-  const GenerationDefaults& advised = checkpoint.generation();
-  GenerationSettings settings;
-  settings.temperature = advised.temperature.value_or(0.7);
-  settings.top_p = advised.top_p.value_or(0.9);
-  settings.top_k = advised.top_k;
-  settings.repetition_penalty = advised.repetition_penalty;
+  GenerationSettings settings = advised_settings(checkpoint.generation());
   overlay(settings, from_user);
   if (!settings.seed) settings.seed = draw_seed();
-  sampling_of(settings);  // a setting out of range is said before anything is loaded or asked
+  sampling_of(settings);
   return settings;
 }
 

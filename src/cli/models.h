@@ -25,9 +25,8 @@ std::string resolve_model(const std::string& name);
 struct ModelText {
   std::shared_ptr<const Checkpoint> checkpoint;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
-
-  const ChatTemplate* template_or_null() const { return chat_template ? &*chat_template : nullptr; }
+  std::unique_ptr<ChatTemplate> chat_template;  ///< null where the model has none
+  double open_s = 0;
 };
 ModelText open_model_text(const std::string& name);
 
@@ -44,14 +43,16 @@ struct LoadedModel {
   bool is_synthetic() const { return text.checkpoint->is_synthetic(); }
 };
 
-/// Load with progress on a terminal. `min_context`: positions wanted where --ctx does not say;
-/// `reuse_prefixes` as in EngineOptions. Ctrl-C ends it with Error(kCancelled).
-std::unique_ptr<LoadedModel> load_model(const std::string& name, const ModelOptions& options,
-                                        const Context& context, int64_t min_context = 0,
-                                        bool reuse_prefixes = false);
+/// How `options` want prompts made, with `date_string` where they name none. Stays good when `text` is moved.
+PromptMaker prompt_maker(const ModelText& text, const PromptOptions& options, std::string date_string = {});
 
-/// The settings of `run` and `chat`: what the model's makers advise, else temperature 0.7 and top_p 0.9; then
-/// the command line; and a seed, drawn where none was given.
+/// Load the weights, with progress on a terminal. `min_context`: positions wanted where --ctx does not say;
+/// `reuse_prefixes` as in EngineOptions. Ctrl-C ends it with Error(kCancelled).
+std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& options, const Context& context,
+                                        int64_t min_context = 0, bool reuse_prefixes = false);
+
+/// The settings of `run` and `chat`: what the model's makers advise, then the command line; and a seed, drawn
+/// where none was given. Throws Error(kUsage) naming the setting that is out of range.
 GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSettings& from_user);
 
 /// Say on standard error what must be said about this model: random weights.

@@ -64,8 +64,9 @@ void add_model_options(CLI::App& command, const Context& context, ModelOptions& 
              "精度：exact（全程 f32）或 fast（默认）");
   add.option("--kv-dtype", o.kv_dtype, "type of the KV cache: f32, f16, bf16", "KV 缓存类型：f32、f16、bf16");
   add.option("-t,--threads", o.n_threads, "threads; 0: one per core", "线程数；0 表示每核一个");
-  add.option("--ctx", o.context, "positions of context; by default 4096 or the model's, if fewer",
-             "上下文长度；默认 4096，且不超过模型上限");
+  add.option("--ctx", o.context,
+             "positions of context; by default 4096, more where --max-length needs it, at most the model's",
+             "上下文长度；默认 4096，--max-length 需要时更长，且不超过模型上限");
   add.flag("--strict", o.is_strict, "an operation that the device lacks is an error",
            "设备缺少的算子视为错误，不回退到 CPU");
 }
@@ -84,10 +85,15 @@ void add_generation_options(CLI::App& command, const Context& context, Generatio
              "存在惩罚");
   add.option("--frequency-penalty", s.frequency_penalty, "taken off for each occurrence in the answer",
              "频率惩罚");
-  add.option("--max-length", s.max_length, "most tokens of prompt and answer together",
-             "提示词与回答合计的最大词元数");
+  add.option("--max-length", s.max_length,
+             "most tokens of prompt and answer together; without effect beside --max-new-tokens",
+             "提示词与回答合计的最大词元数；给出 --max-new-tokens 时不起作用");
   add.option("--max-new-tokens", s.max_new_tokens, "most tokens of the answer", "回答的最大词元数");
-  add.option("--seed", s.seed, "seed of the random numbers", "随机种子");
+  add.option("--seed", s.seed, "seed of the random numbers, 0 to 2^53 − 1", "随机种子，0 到 2^53 − 1")
+      ->check([](const std::string& text) {
+        return parse_seed(text) ? std::string()
+                                : fmt::format("expected a whole number from 0 to {} (2^53 − 1)", kMaxSeed);
+      });
   add.option("--system", s.system, "system text of the conversation", "系统提示");
   add.option("--stop", s.stop, "text that ends the answer; may be given several times",
              "停止文本；可多次给出")

@@ -25,6 +25,7 @@ struct PerplexityOptions {
   std::string model;
   std::string file;
   int64_t stride = 0;
+  bool wants_json = false;  ///< which it prints anyway
   ModelOptions where;
 };
 
@@ -68,29 +69,38 @@ Score score_windows(LoadedModel& model, const std::vector<int32_t>& ids, int64_t
 
 void perplexity(const PerplexityOptions& options, Context& context) {
   const std::string text = read_text_file(options.file, kMaxTextBytes);
+  ModelText model_text = open_model_text(options.model);
+  const int64_t max_context = model_text.checkpoint->config().max_context;
   ModelOptions where = options.where;
-  if (where.context == 0) {
-    const auto checkpoint = Checkpoint::open(resolve_model(options.model));
-    where.context = std::min(kDefaultWindow, checkpoint->config().max_context);
-  }
-  const int64_t stride = options.stride == 0 ? std::max<int64_t>(1, where.context / 2) : options.stride;
-  if (stride < 1 || stride > where.context) {
+  if (where.context == 0) where.context = std::min(kDefaultWindow, max_context);
+  const int64_t window = where.context;
+  const int64_t stride = options.stride == 0 ? std::max<int64_t>(1, window / 2) : options.stride;
+  // A window's first token has nothing before it: with a longer stride, tokens would go unscored.
+  if (window < 2 || window > max_context || stride < 1 || stride > window - 1) {
     throw Error(ErrorCode::kUsage, "perplexity",
-                fmt::format("--stride {}: expected 1 to {}", stride, where.context));
+                fmt::format("--ctx {} and --stride {}: expected a window of 2 to {} and a stride of 1 to the "
+                            "window less 1",
+                            window, stride, max_context));
   }
-  const auto model = load_model(options.model, where, context);
   EncodeOptions encoding;
-  encoding.add_bos = model->text.tokenizer->add_bos();
-  const std::vector<int32_t> ids = model->text.tokenizer->encode(text, encoding);
+  encoding.add_bos = model_text.tokenizer->add_bos();
+  const bool has_bos = encoding.add_bos && model_text.tokenizer->bos().has_value();
+  const std::vector<int32_t> ids = model_text.tokenizer->encode(text, encoding);
   if (ids.size() < 2) {
     throw Error(
         ErrorCode::kUsage, "perplexity",
         fmt::format("{}: {} tokens, at least 2 are needed", printable(options.file, 200), ids.size()));
   }
-  const int64_t window = model->engine->options().context;
+  const auto model = load_model(std::move(model_text), where, context);
+  CHECK(model->engine->options().context == window, "a window of {} where {} was asked for",
+        model->engine->options().context, window);
   const Stopwatch since_start;
-  const Score score = score_windows(*model, ids, window, std::min(stride, window), context);
+  const Score score = score_windows(*model, ids, window, stride, context);
   const double nll = score.nll_sum / static_cast<double>(score.n_scored);
+  if (!std::isfinite(nll)) {
+    throw Error(ErrorCode::kDevice, "perplexity", fmt::format("the nll is {}: logits are not finite", nll),
+                "run `chaski show` on the model; its weights may be damaged");
+  }
 
   OrderedJson json;
   json["model"] = options.model;
@@ -101,8 +111,8 @@ void perplexity(const PerplexityOptions& options, Context& context) {
   json["seconds"] = since_start.seconds();
   json["precision"] = name_of(model->device->precision());
   json["n_ctx"] = window;
-  json["stride"] = std::min(stride, window);
-  json["has_bos"] = encoding.add_bos && model->text.tokenizer->bos().has_value();
+  json["stride"] = stride;
+  json["has_bos"] = has_bos;
   json["device_kind"] = model->device->info().device_kind;
   json["is_synthetic"] = model->is_synthetic();
   json["definition"] = kDefinition;
@@ -118,10 +128,16 @@ void add_perplexity(CLI::App& app, Context& context) {
                                   "模型对文本的困惑度；输出 JSON");
   add_model(*command, context, options->model);
   command->add_option("FILE", options->file, std::string(tr(lang, "a text file", "文本文件")))->required();
-  command->add_option("--stride", options->stride,
-                      std::string(tr(lang, "tokens between windows; by default half of --ctx (1024)",
-                                     "窗口步长（词元）；默认为 --ctx（1024）的一半")));
+  command->add_option(
+      "--stride", options->stride,
+      std::string(tr(lang, "tokens from one window to the next, less than --ctx; by default half of it",
+                     "窗口步长（词元），小于 --ctx；默认为其一半")));
+  command->add_flag("--json", options->wants_json,
+                    std::string(tr(lang, "JSON is what it prints anyway", "输出本来就是 JSON")));
   add_model_options(*command, context, options->where);
+  command->get_option("--ctx")->description(
+      std::string(tr(lang, "tokens of a window, at least 2; by default 1024 or the model's, if fewer",
+                     "窗口长度（词元），至少 2；默认 1024，且不超过模型上限")));
   command->callback(
       [options, &context] { context.action = [options, &context] { perplexity(*options, context); }; });
 }

@@ -36,8 +36,7 @@ void render(const RenderCommand& options, Context& context) {
     given = OrderedJson(given["messages"]);
   }
   const ModelText model = open_model_text(options.model);
-  const PromptMaker prompts(*model.tokenizer, model.template_or_null(), options.prompts.template_choice,
-                            options.prompts.date_string);
+  const PromptMaker prompts = prompt_maker(model, options.prompts);
   const Prompt prompt = prompts.conversation(given, rendering);
   if (options.wants_json) {
     OrderedJson json;

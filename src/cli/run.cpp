@@ -19,17 +19,9 @@ struct RunOptions {
   PromptOptions prompts;
 };
 
-/// Mean seconds between the answer's tokens; nothing where there are fewer than two.
-std::optional<double> tpot_of(const Answer& answer) {
-  const std::vector<double>& times = answer.timings.token_s;
-  const size_t n = answer.ids.size();
-  if (n < 2 || times.size() < n || times[n - 1] <= times[0]) return std::nullopt;
-  return (times[n - 1] - times[0]) / static_cast<double>(n - 1);
-}
-
 OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids, const LoadedModel& model,
                     const GenerationSettings& settings) {
-  const std::optional<double> tpot_s = tpot_of(answer);
+  const std::optional<double> gap_s = tpot_s(answer);
   OrderedJson json;
   json["text"] = answer.text;
   json["ids"] = answer.ids;
@@ -38,8 +30,8 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
   json["timings"]["load_s"] = model.load_s;
   json["timings"]["ttft_s"] = answer.timings.ttft_s;
   json["timings"]["total_s"] = answer.timings.total_s;
-  json["timings"]["tpot_s"] = tpot_s ? OrderedJson(*tpot_s) : OrderedJson(nullptr);
-  json["timings"]["decode_tokens_per_s"] = tpot_s ? OrderedJson(1 / *tpot_s) : OrderedJson(nullptr);
+  json["timings"]["tpot_s"] = gap_s ? OrderedJson(*gap_s) : OrderedJson(nullptr);
+  json["timings"]["decode_tokens_per_s"] = gap_s ? OrderedJson(1 / *gap_s) : OrderedJson(nullptr);
   json["device_kind"] = model.device->info().device_kind;
   json["seed"] = *settings.seed;
   json["is_synthetic"] = model.is_synthetic();
@@ -49,12 +41,11 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
 void run(const RunOptions& options, Context& context) {
   const std::string question = replace_invalid_utf8(
       options.prompt == "-" ? read_stdin(kMaxPromptBytes, context.cancel) : options.prompt);
-  const auto model =
-      load_model(options.model, options.where, context, options.settings.max_length.value_or(0));
-  const PromptMaker prompts(*model->text.tokenizer, model->text.template_or_null(),
-                            options.prompts.template_choice, options.prompts.date_string);
-  const GenerationSettings settings = settings_for(*model->text.checkpoint, options.settings);
+  ModelText text = open_model_text(options.model);
+  const GenerationSettings settings = settings_for(*text.checkpoint, options.settings);
+  const PromptMaker prompts = prompt_maker(text, options.prompts);
   const Prompt prompt = prompts.question(question, settings.system);
+  const auto model = load_model(std::move(text), options.where, context, settings.max_length.value_or(0));
   note_synthetic(*model, context.lang);
   if (prompts.kind() == PromptMaker::Kind::kPlain) {
     note(tr(context.lang, "note: the model has no chat template; the prompt is continued as plain text\n",
@@ -70,14 +61,14 @@ void run(const RunOptions& options, Context& context) {
     print_exactly(to_json_text(json_of(answer, prompt.ids, *model, settings)) + "\n");
   } else {
     print("\n");
-    const std::optional<double> tpot_s = tpot_of(answer);
-    const std::string speed = tpot_s ? fmt::format("{:.1f}", 1 / *tpot_s) : "–";
+    const std::optional<double> gap_s = tpot_s(answer);
+    const std::string speed = gap_s ? fmt::format("{:.1f}", 1 / *gap_s) : "–";
     note(trf(context.lang, "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens, load {:.2f} s, seed {}]\n",
              "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元，加载 {:.2f} 秒，种子 {}]\n",
              answer.ids.size(), speed, answer.timings.ttft_s, answer.n_prompt, model->load_s,
              *settings.seed));
   }
-  if (answer.finish_reason == FinishReason::kError) throw Error(ErrorCode::kDevice, "run", answer.error);
+  if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "run", answer.error);
   context.cancel.throw_if_cancelled("run");
 }
 

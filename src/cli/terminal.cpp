@@ -1,5 +1,6 @@
 #include "cli/terminal.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -28,7 +29,25 @@ extern "C" void on_interrupt(int) {
 
 bool is_terminal(int fd) { return ::isatty(fd) == 1; }
 
+void write_if_possible(int fd, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 }  // namespace
+
+void open_closed_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number is taken, which is this one.
+    const int opened = ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    if (opened >= 0 && opened != fd) ::close(opened);
+  }
+}
 
 void print_exactly(std::string_view text) {
   while (!text.empty()) {
@@ -36,7 +55,7 @@ void print_exactly(std::string_view text) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EPIPE) throw OutputClosed{};
     if (n < 0) {
-      throw Error(ErrorCode::kNotFound, "write to standard output",
+      throw Error(ErrorCode::kIo, "write to standard output",
                   std::error_code(errno, std::generic_category()).message());
     }
     text.remove_prefix(static_cast<size_t>(n));
@@ -52,7 +71,7 @@ void print(std::string_view text) {
 }
 
 void note(std::string_view text) {
-  fmt::print(stderr, "{}", stderr_is_terminal() ? strip_controls(text) : text);
+  write_if_possible(STDERR_FILENO, stderr_is_terminal() ? strip_controls(text) : std::string(text));
 }
 
 bool stdout_is_terminal() { return is_terminal(STDOUT_FILENO); }
@@ -83,11 +102,11 @@ void Progress::show(int64_t done, int64_t total) {
   const int percent = static_cast<int>(100 * done / total);
   if (percent == shown_percent_) return;
   shown_percent_ = percent;
-  fmt::print(stderr, "\r{} {:3}%", label_, percent);
+  write_if_possible(STDERR_FILENO, fmt::format("\r{} {:3}%", label_, percent));
 }
 
-void Progress::clear() {
-  if (shown_percent_ >= 0) fmt::print(stderr, "\r\x1b[K");
+void Progress::clear() noexcept {
+  if (shown_percent_ >= 0) write_if_possible(STDERR_FILENO, "\r\x1b[K");
   shown_percent_ = -1;
 }
 

@@ -1,7 +1,7 @@
 // The person's side of the program: standard output that may close, progress on a terminal, Ctrl-C.
 #pragma once
 
-#include <cstdio>
+#include <exception>
 #include <string>
 #include <string_view>
 
@@ -10,15 +10,21 @@
 
 namespace chaski::cli {
 
-/// Whoever read our output has gone; nothing is left to do and nothing went wrong.
-struct OutputClosed {};
+/// Whoever read our output has gone; nothing went wrong.
+struct OutputClosed : std::exception {
+  const char* what() const noexcept override { return "standard output was closed"; }
+};
+
+/// Give every standard stream that is closed /dev/null, so that no file we open takes its place. Writing to a
+/// standard output that was closed stays an error.
+void open_closed_streams();
 
 /// Write to standard output at once. On a terminal, control characters are taken out. Throws OutputClosed, or
-/// Error(kNotFound) where it cannot be written.
+/// Error(kIo) where it cannot be written.
 void print(std::string_view text);
 /// The same, byte for byte, whatever standard output is.
 void print_exactly(std::string_view text);
-/// Write to standard error; failures are not looked at.
+/// Write to standard error; whether that succeeds is not looked at.
 void note(std::string_view text);
 
 bool stdout_is_terminal();
@@ -37,7 +43,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void show(int64_t done, int64_t total);
-  void clear();
+  void clear() noexcept;
 
  private:
   std::string label_;

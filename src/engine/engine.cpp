@@ -45,6 +45,25 @@ struct Active : Sequence {
   Answer answer;
 };
 
+/// What ended an answer.
+struct Failure {
+  std::string text;
+  ErrorCode code = ErrorCode::kInternal;
+};
+
+/// Of the exception being handled.
+Failure current_failure() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.what(), error.code()};
+  } catch (const std::exception& error) {
+    return {error.what()};
+  } catch (...) {
+    return {"something unknown was thrown"};
+  }
+}
+
 EngineOptions fitted(EngineOptions options, const LlamaModel& model, const KvLayout& layout) {
   if (options.context < 1 || options.max_sequences < 1 || options.max_step_rows < 1 || options.n_pages < 0) {
     throw Error(ErrorCode::kUsage, "engine",
@@ -117,7 +136,7 @@ struct Engine::State {
   void apply_token(Active& active, std::optional<int32_t> token);
   bool is_full(const Active& active) const;
   /// End the request; gives the text that was still held back.
-  std::string finish(Active& active, FinishReason reason, std::string error = {});
+  std::string finish(Active& active, FinishReason reason, Failure failure = {});
 
   const LlamaModel& model;
   const Tokenizer& tokenizer;
@@ -177,12 +196,13 @@ bool Engine::State::is_full(const Active& active) const {
          (request.max_new_tokens && n - active.n_prompt >= *request.max_new_tokens);
 }
 
-std::string Engine::State::finish(Active& active, FinishReason reason, std::string error) {
+std::string Engine::State::finish(Active& active, FinishReason reason, Failure failure) {
   scheduler.remove(active);
   std::string rest = active.stream.finish();
   active.answer.text = active.stream.text();
   active.answer.finish_reason = reason;
-  active.answer.error = std::move(error);
+  active.answer.error = std::move(failure.text);
+  active.answer.error_code = failure.code;
   active.answer.timings.total_s = active.since_admission.seconds();
   return rest;
 }
@@ -190,7 +210,8 @@ std::string Engine::State::finish(Active& active, FinishReason reason, std::stri
 void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
   if (!token) {
     finish(active, FinishReason::kError,
-           fmt::format("[sample] the logits for position {} are not finite", active.n_tokens()));
+           {fmt::format("[sample] the logits for position {} are not finite", active.n_tokens()),
+            ErrorCode::kDevice});
     return;
   }
   const double now = active.since_admission.seconds();
@@ -220,10 +241,11 @@ void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
 void Engine::State::run_batch() {
   try {
     runner->run(batch, output);
-  } catch (const std::exception& error) {
+  } catch (...) {
+    const Failure failure = current_failure();
     const std::vector<Sequence*> running = scheduler.running();
     for (Sequence* sequence : running) {
-      finish(static_cast<Active&>(*sequence), FinishReason::kError, error.what());
+      finish(static_cast<Active&>(*sequence), FinishReason::kError, failure);
     }
     throw;
   }
@@ -231,6 +253,11 @@ void Engine::State::run_batch() {
 
 /// The first exception of a callback, whose request then ends with kError; the others go on.
 std::exception_ptr Engine::State::apply(const std::vector<StepPart>& parts) {
+  struct Stepping {
+    bool& flag;
+    explicit Stepping(bool& is_stepping) : flag(is_stepping) { flag = true; }
+    ~Stepping() { flag = false; }
+  } const stepping(is_stepping);
   std::exception_ptr failure;
   size_t next_logits = 0;
   const auto vocab = static_cast<size_t>(model.config.vocab);
@@ -249,8 +276,8 @@ std::exception_ptr Engine::State::apply(const std::vector<StepPart>& parts) {
         token = best;
       }
       apply_token(active, token);
-    } catch (const std::exception& error) {
-      if (!active.is_finished()) finish(active, FinishReason::kError, error.what());
+    } catch (...) {
+      if (!active.is_finished()) finish(active, FinishReason::kError, current_failure());
       if (!failure) failure = std::current_exception();
     }
   }
@@ -288,9 +315,7 @@ bool Engine::step() {
   const Stopwatch stopwatch;
   s.run_batch();
   s.scheduler.complete(parts);
-  s.is_stepping = true;
   const std::exception_ptr failure = s.apply(parts);
-  s.is_stepping = false;
   ++s.stats.n_steps;
   (s.batch.phase == Phase::kPrefill ? s.stats.prefill_s : s.stats.decode_s) += stopwatch.seconds();
   if (failure) std::rethrow_exception(failure);

@@ -3,8 +3,6 @@
 
 #include <cmath>
 
-#include "base/error.h"
-
 namespace chaski {
 
 std::string_view name_of(FinishReason reason) {
@@ -21,6 +19,13 @@ std::string_view name_of(FinishReason reason) {
       return "error";
   }
   return "?";
+}
+
+std::optional<double> tpot_s(const Answer& answer) {
+  const std::vector<double>& times = answer.timings.token_s;
+  const size_t n = answer.ids.size();
+  if (n < 2 || times.size() < n || times[n - 1] <= times[0]) return std::nullopt;
+  return (times[n - 1] - times[0]) / static_cast<double>(n - 1);
 }
 
 bool SamplingParams::is_plain_greedy() const {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+
 namespace chaski {
 
 /// How the next token is chosen; names and meanings are transformers'.
@@ -55,11 +57,15 @@ struct Answer {
   std::string text;          ///< valid UTF-8, without stop text
   std::vector<int32_t> ids;  ///< generated tokens, the ending eos not among them
   FinishReason finish_reason = FinishReason::kNone;
-  std::string error;  ///< what ended it, for kError
+  std::string error;                            ///< what ended it, for kError
+  ErrorCode error_code = ErrorCode::kInternal;  ///< the same
   int64_t n_prompt = 0;
   int64_t n_reused = 0;  ///< tokens of the prompt found in the cache
   RequestTimings timings;
 };
+
+/// TPOT: mean seconds between the answer's tokens; nothing where it has fewer than two.
+std::optional<double> tpot_s(const Answer& answer);
 
 /// Called on the engine's thread for each new piece of text (may be empty while a character or stop text is
 /// pending).

@@ -20,7 +20,8 @@ class ByteSource {
   virtual uint64_t size() const = 0;
   /// Fill `out` from `offset`. Throws Error(kCorrupt) naming source and offset where it ends before.
   virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
-  virtual std::string sha256() const = 0;
+  /// Of all bytes; `on_bytes` as in sha256_of_file.
+  virtual std::string sha256(const OnBytes& on_bytes) const = 0;
 };
 
 using ByteSourcePtr = std::shared_ptr<const ByteSource>;
@@ -31,7 +32,7 @@ class FileSource : public ByteSource {
   const std::string& name() const override { return file_.path(); }
   uint64_t size() const override { return file_.size(); }
   void read_at(uint64_t offset, std::span<std::byte> out) const override { file_.read_at(offset, out); }
-  std::string sha256() const override { return sha256_of_file(file_); }
+  std::string sha256(const OnBytes& on_bytes) const override { return sha256_of_file(file_, on_bytes); }
 
  private:
   InputFile file_;
@@ -43,7 +44,7 @@ class MemorySource : public ByteSource {
   const std::string& name() const override { return name_; }
   uint64_t size() const override { return bytes_.size(); }
   void read_at(uint64_t offset, std::span<std::byte> out) const override;
-  std::string sha256() const override { return sha256_of(bytes_); }
+  std::string sha256(const OnBytes&) const override { return sha256_of(bytes_); }
 
  private:
   std::string name_, bytes_;

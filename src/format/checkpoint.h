@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "format/model_config.h"
 #include "tensor/weight_source.h"
@@ -33,8 +34,9 @@ struct TokenizerData {
 
 /// What the model's makers advise (generation_config.json), where they do.
 struct GenerationDefaults {
-  std::optional<double> temperature, top_p, repetition_penalty;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k;
+  std::optional<bool> do_sample;  ///< false is greedy
 };
 
 class Checkpoint {
@@ -60,7 +62,8 @@ class Checkpoint {
   /// The weight of exactly this shape. Throws Error(kCorrupt) naming weight, expected, found and file.
   WeightSourcePtr require(std::string_view name, const Shape& shape) const;
   /// SHA-256 of the weight files' bytes (several: of their digests in name order); for records.
-  virtual std::string content_hash() const = 0;
+  /// `on_bytes` hears of the bytes as they are read, and may throw to end it.
+  virtual std::string content_hash(const OnBytes& on_bytes = {}) const = 0;
   /// Bytes of all weights as stored.
   virtual uint64_t weight_bytes() const = 0;
 

@@ -204,6 +204,8 @@ GenerationDefaults parse_generation_config(std::string_view text, const std::str
   GenerationDefaults defaults;
   defaults.temperature = advised_number(json, "temperature", where, 0, kLargest);
   defaults.top_p = advised_number(json, "top_p", where, 0, 1);
+  defaults.min_p = advised_number(json, "min_p", where, 0, 1);
+  if (is_there(json, "do_sample")) defaults.do_sample = get_bool(json, "do_sample", true, where);
   defaults.repetition_penalty = advised_number(json, "repetition_penalty", where, 1e-6, kLargest);
   if (is_there(json, "top_k")) {
     defaults.top_k = require_int(json, "top_k", where);

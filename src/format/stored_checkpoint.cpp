@@ -20,10 +20,10 @@ WeightSourcePtr StoredCheckpoint::find(std::string_view name) const {
   return nullptr;
 }
 
-std::string StoredCheckpoint::content_hash() const {
-  std::call_once(hashed_, [this] {
+std::string StoredCheckpoint::content_hash(const OnBytes& on_bytes) const {
+  std::call_once(hashed_, [&] {
     std::string digests;
-    for (const ByteSourcePtr& file : files_) digests += file->sha256();
+    for (const ByteSourcePtr& file : files_) digests += file->sha256(on_bytes);
     hash_ = files_.size() == 1 ? digests : sha256_of(digests);
   });
   return hash_;

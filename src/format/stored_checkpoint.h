@@ -16,7 +16,7 @@ class StoredCheckpoint : public Checkpoint {
   std::vector<std::string> names() const override;
   /// Throws Error(kUnsupported) for a weight whose type is known but not computed with.
   WeightSourcePtr find(std::string_view name) const override;
-  std::string content_hash() const override;
+  std::string content_hash(const OnBytes& on_bytes) const override;
   uint64_t weight_bytes() const override;
 
  protected:

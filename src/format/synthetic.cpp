@@ -296,7 +296,7 @@ class SyntheticCheckpoint : public Checkpoint {
                          [](const auto& weight, std::string_view n) { return weight->name() < n; });
     return at != weights_.end() && (*at)->name() == name ? *at : nullptr;
   }
-  std::string content_hash() const override { return sha256_of(path_); }
+  std::string content_hash(const OnBytes&) const override { return sha256_of(path_); }
   uint64_t weight_bytes() const override {
     int64_t bytes = 0;
     for (const auto& w : weights_) bytes += w->n_rows() * row_bytes(w->dtype(), w->n_cols());

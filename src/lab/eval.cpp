@@ -6,24 +6,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "machine/machine_info.h"
 #include "report/eval_report.h"
 #include "report/warnings.h"
 
 namespace chaski {
 namespace {
-
-[[noreturn]] void cannot_write(const std::string& path) {
-  throw Error(ErrorCode::kNotFound, "write file",
-              fmt::format("{}: {}", path, std::error_code(errno, std::generic_category()).message()),
-              "check the free space and the permissions of the folder");
-}
 
 /// Whether an error concerns this question only, so that the next one may be asked.
 bool is_of_one_question(ErrorCode code) {
@@ -33,6 +25,7 @@ bool is_of_one_question(ErrorCode code) {
 struct Asked {
   AnswerRecord answer;
   std::string error;
+  ErrorCode code = ErrorCode::kInternal;  ///< of the error
   bool is_cancelled = false;
 };
 
@@ -53,19 +46,19 @@ Asked ask(Engine& engine, const PromptMaker& prompts, const SuiteItem& item, con
     record.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
     Answer answer = engine.generate(std::move(request), on_text, &cancel);
     record.seconds = since_asked.seconds();
+    record.tpot_s = tpot_s(answer);
+    if (answer.timings.ttft_s > 0) record.ttft_s = answer.timings.ttft_s;
     record.answer = std::move(answer.text);
     record.ids = std::move(answer.ids);
-    record.ttft_s = answer.timings.ttft_s;
     record.finish_reason = name_of(answer.finish_reason);
-    const std::vector<double>& times = answer.timings.token_s;
-    const size_t n = record.ids.size();
-    if (n > 1 && times.size() >= n) record.tpot_s = (times[n - 1] - times[0]) / static_cast<double>(n - 1);
     asked.error = std::move(answer.error);
+    asked.code = answer.error_code;
     asked.is_cancelled = answer.finish_reason == FinishReason::kCancelled;
   } catch (const Error& error) {
     if (!is_of_one_question(error.code())) throw;
     record.seconds = since_asked.seconds();
     asked.error = error.what();
+    asked.code = error.code();
   }
   return asked;
 }
@@ -94,8 +87,8 @@ std::string weight_types(const Checkpoint& checkpoint) {
 }  // namespace
 
 ItemJournal::ItemJournal(const std::filesystem::path& path) : path_(path.string()) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) cannot_write(path_);
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw write_error(path_, errno);
 }
 
 ItemJournal::~ItemJournal() { ::close(fd_); }
@@ -105,11 +98,10 @@ void ItemJournal::append(std::string_view line) {
     const ssize_t n = ::write(fd_, rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      const int reason = errno;
+      const Error error = write_error(path_, errno);
       // The line before stays the last one even where the disk is full.
-      if (::ftruncate(fd_, size_) != 0) errno = reason;
-      errno = reason;
-      cannot_write(path_);
+      [[maybe_unused]] const int cut = ::ftruncate(fd_, size_);
+      throw error;
     }
     rest.remove_prefix(static_cast<size_t>(n));
   }
@@ -125,8 +117,8 @@ bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, con
       if (events.on_question) events.on_question(item, sample);
       Asked asked = ask(engine, prompts, item, plan, sample, events.on_text, cancel);
       if (asked.is_cancelled) return false;
-      journal.append(item_line(asked.answer));
-      if (!asked.error.empty()) record.failures.push_back({item.id, sample, asked.error});
+      journal.append(item_line(asked.answer, plan.n_samples > 1));
+      if (!asked.error.empty()) record.failures.push_back({item.id, sample, asked.code, asked.error});
       record.items.push_back(std::move(asked.answer));
       if (events.on_answer) events.on_answer(record.items.back(), asked.error);
     }
@@ -138,13 +130,14 @@ bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, con
   return true;
 }
 
-ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts) {
+ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
+                       const OnBytes& on_bytes) {
   ModelFacts facts;
   facts.id = id;
   facts.path = checkpoint.path();
   facts.format = checkpoint.kind();
   facts.weights = weight_types(checkpoint);
-  facts.hash = checkpoint.content_hash();
+  facts.hash = checkpoint.content_hash(on_bytes);
   facts.n_parameters = checkpoint.config().n_parameters();
   facts.weight_bytes = static_cast<int64_t>(checkpoint.weight_bytes());
   facts.is_synthetic = checkpoint.is_synthetic();

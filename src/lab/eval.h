@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/cancel.h"
+#include "base/files.h"
 #include "engine/engine.h"
 #include "format/checkpoint.h"
 #include "lab/suite.h"
@@ -36,12 +37,12 @@ struct EvalEvents {
 /// items.jsonl, one whole line per answer: what is there when the program dies is a prefix of whole lines.
 class ItemJournal {
  public:
-  /// Starts the file afresh. Throws Error(kNotFound) where it cannot be written.
+  /// Starts the file afresh. Throws write_error.
   explicit ItemJournal(const std::filesystem::path& path);
   ~ItemJournal();
   ItemJournal(const ItemJournal&) = delete;
   ItemJournal& operator=(const ItemJournal&) = delete;
-  /// Throws Error(kNotFound) where the disk is full; the file then still ends with the line before.
+  /// Throws Error(kIo) where the disk is full; the file then still ends with the line before.
   void append(std::string_view line);
 
  private:
@@ -56,8 +57,9 @@ class ItemJournal {
 bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, const EvalPlan& plan,
              RunRecord& record, ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel);
 
-/// What the model is, for the record; reads all weights once for their hash.
-ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts);
+/// What the model is, for the record; reads all weights once for their hash, and tells `on_bytes` of it.
+ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
+                       const OnBytes& on_bytes = {});
 MachineFacts machine_facts();
 
 /// settings.* of the record.

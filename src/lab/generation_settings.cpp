@@ -1,5 +1,7 @@
 #include "lab/generation_settings.h"
 
+#include <charconv>
+#include <system_error>
 #include <utility>
 
 namespace chaski {
@@ -17,6 +19,29 @@ OrderedJson or_null(const std::optional<T>& value) {
 
 }  // namespace
 
+std::optional<uint64_t> parse_seed(std::string_view text) {
+  uint64_t seed = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, fault] = std::from_chars(text.data(), end, seed);
+  if (fault != std::errc() || stop != end || seed > kMaxSeed) return std::nullopt;
+  return seed;
+}
+
+GenerationSettings advised_settings(const GenerationDefaults& advised) {
+  GenerationSettings settings;
+  settings.temperature = advised.temperature;
+  settings.top_p = advised.top_p;
+  settings.top_k = advised.top_k;
+  settings.min_p = advised.min_p;
+  settings.repetition_penalty = advised.repetition_penalty;
+  if (!advised.temperature && !advised.top_p && !advised.top_k && !advised.min_p) {
+    settings.temperature = 0.7;
+    settings.top_p = 0.9;
+  }
+  if (advised.do_sample == false) settings.temperature = 0;
+  return settings;
+}
+
 void overlay(GenerationSettings& base, const GenerationSettings& over) {
   take(base.temperature, over.temperature);
   take(base.top_p, over.top_p);
@@ -25,10 +50,10 @@ void overlay(GenerationSettings& base, const GenerationSettings& over) {
   take(base.presence_penalty, over.presence_penalty);
   take(base.frequency_penalty, over.frequency_penalty);
   take(base.top_k, over.top_k);
-  if (over.max_new_tokens) base.max_length.reset();
   take(base.max_length, over.max_length);
   if (over.max_length && !over.max_new_tokens) base.max_new_tokens.reset();
   take(base.max_new_tokens, over.max_new_tokens);
+  if (base.max_new_tokens) base.max_length.reset();
   take(base.seed, over.seed);
   take(base.system, over.system);
   if (!over.stop.empty()) base.stop = over.stop;

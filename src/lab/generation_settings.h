@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "engine/request.h"
+#include "format/checkpoint.h"
 
 namespace chaski {
 
@@ -23,8 +25,16 @@ struct GenerationSettings {
   bool ignores_eos = false;  ///< answers go on to the length limit
 };
 
-/// Take into `base` what `over` says. A max_new_tokens in `over` puts aside a max_length that only `base`
-/// had.
+/// Seeds end below 2^53, so that every JSON reader keeps them exact.
+inline constexpr uint64_t kMaxSeed = (uint64_t{1} << 53) - 1;
+/// A seed as it is written in decimal; nothing outside 0 … kMaxSeed.
+std::optional<uint64_t> parse_seed(std::string_view text);
+
+/// What the model's makers advise; temperature 0.7 and top_p 0.9 where they advise nothing on sampling.
+GenerationSettings advised_settings(const GenerationDefaults& advised);
+
+/// Take into `base` what `over` says. The limit that `over` sets puts aside the one of `base`; max_new_tokens
+/// puts aside max_length where both are left, as in transformers.
 void overlay(GenerationSettings& base, const GenerationSettings& over);
 
 /// The sampling that the settings ask for. Throws Error(kUsage) naming the setting that is out of range.

@@ -137,7 +137,12 @@ class YamlReader {
       } else if (const auto integer = integers.find(key); integer != integers.end()) {
         *integer->second = number_of<int64_t>(value, key);
       } else if (key == "seed") {
-        s.seed = number_of<uint64_t>(value, key);
+        const std::string seed = string_of(value, key);
+        s.seed = parse_seed(seed);
+        if (!s.seed) {
+          fail_at(value, fmt::format("seed: expected a whole number from 0 to {} (2^53 − 1), found \"{}\"",
+                                     kMaxSeed, printable(seed)));
+        }
       } else if (key == "system") {
         s.system = string_of(value, key);
       } else if (key == "stop") {

@@ -5,34 +5,11 @@
 #include <sys/utsname.h>
 
 #include <charconv>
-#include <fstream>
-#include <string_view>
 
+#include "base/cpu_name.h"
 #include "base/threads.h"
 
 namespace chaski {
-namespace {
-
-/// The text after `separator` in the first line that begins with one of `keys`.
-std::string value_in(const std::filesystem::path& file, std::initializer_list<std::string_view> keys,
-                     char separator) {
-  std::ifstream in(file);
-  std::string line;
-  for (int n = 0; n < 4096 && std::getline(in, line); ++n) {
-    const size_t at = line.find(separator);
-    if (at == std::string::npos) continue;
-    for (const std::string_view key : keys) {
-      if (line.compare(0, key.size(), key) != 0) continue;
-      const size_t first = line.find_first_not_of(" \t\"", at + 1);
-      const size_t last = line.find_last_not_of(" \t\"");
-      if (first != std::string::npos && last >= first) return line.substr(first, last - first + 1);
-    }
-  }
-  return {};
-}
-
-}  // namespace
-
 MachineInfo machine_info(const std::filesystem::path& root) {
   MachineInfo info;
   utsname names{};
@@ -40,12 +17,11 @@ MachineInfo machine_info(const std::filesystem::path& root) {
     info.kernel = fmt::format("{} {}", names.sysname, names.release);
     info.arch = names.machine;
   }
-  // Arm kernels give no model name; "Hardware" and "CPU part" are what there is.
-  info.cpu = value_in(root / "proc/cpuinfo", {"model name", "Model", "Hardware", "CPU part"}, ':');
+  info.cpu = cpu_name(root);
   if (info.cpu.empty()) info.cpu = info.arch;
-  info.os = value_in(root / "etc/os-release", {"PRETTY_NAME"}, '=');
+  info.os = system_value(root / "etc/os-release", {"PRETTY_NAME"}, '=');
   info.n_cores = available_cores();
-  const std::string kib = value_in(root / "proc/meminfo", {"MemTotal"}, ':');
+  const std::string kib = system_value(root / "proc/meminfo", {"MemTotal"}, ':');
   int64_t value = 0;
   std::from_chars(kib.data(), kib.data() + kib.size(), value);
   info.memory_bytes = value * 1024;

@@ -12,6 +12,12 @@ std::string rate(const std::optional<double>& tpot_s) {
   return tpot_s && *tpot_s > 0 ? fmt::format("{:.1f}", 1 / *tpot_s) : "–";
 }
 
+std::string seconds_or_dash(const std::optional<double>& seconds) {
+  return seconds ? fmt::format("{:.2f}", *seconds) : "–";
+}
+
+bool has_failed(const AnswerRecord& item) { return item.finish_reason == "error"; }
+
 std::string count_of_parameters(int64_t n) {
   if (n >= 1'000'000'000) return fmt::format("{:.3f} B", static_cast<double>(n) / 1e9);
   if (n >= 1'000'000) return fmt::format("{:.1f} M", static_cast<double>(n) / 1e6);
@@ -28,8 +34,8 @@ std::string_view finish_title(const std::string& reason, Lang lang) {
 }
 
 /// "2" for the second question, "2.1" for its first of several samples.
-std::string number_of(const AnswerRecord& item, bool has_samples) {
-  return has_samples ? fmt::format("{}.{}", item.id, item.sample + 1) : item.id;
+std::string number_of(const std::string& id, int64_t sample, bool has_samples) {
+  return has_samples ? fmt::format("{}.{}", id, sample + 1) : id;
 }
 
 bool has_samples(const RunRecord& record) {
@@ -113,15 +119,16 @@ std::string results_section(const RunRecord& r, Lang lang) {
   text += "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
   text += fmt::format("| | {} | {:.2f} | | | | | |\n", tr(lang, "load", "模型加载"), r.summary.load_s);
   for (const AnswerRecord& item : r.items) {
-    text += fmt::format(
-        "| {} | {} | {:.2f} | {:.2f} | {} | {} | {} | {} |\n", markdown_inline(number_of(item, sampled)),
-        markdown_inline(type_title(r, item.type, lang)), item.seconds, item.ttft_s, item.n_prompt_tokens,
-        item.n_tokens(), rate(item.tpot_s), markdown_inline(finish_title(item.finish_reason, lang)));
+    text += fmt::format("| {} | {} | {:.2f} | {} | {} | {} | {} | {} |\n",
+                        markdown_inline(number_of(item.id, item.sample, sampled)),
+                        markdown_inline(type_title(r, item.type, lang)), item.seconds,
+                        seconds_or_dash(item.ttft_s), item.n_prompt_tokens, item.n_tokens(),
+                        rate(item.tpot_s), markdown_inline(finish_title(item.finish_reason, lang)));
   }
   text += fmt::format("| | **{}** | **{:.2f}** | | {} | {} | | |\n", tr(lang, "total", "总计"),
                       r.summary.total_s, r.summary.n_prompt_tokens, r.summary.n_tokens);
-  text += fmt::format("| | **{}** | **{:.2f}** | {:.2f} | | | {} | |\n", tr(lang, "mean", "平均"),
-                      r.summary.mean_s, r.summary.mean_ttft_s, rate(r.summary.tpot_s));
+  text += fmt::format("| | **{}** | **{:.2f}** | {} | | | {} | |\n", tr(lang, "mean", "平均"),
+                      r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s), rate(r.summary.tpot_s));
   return text;
 }
 
@@ -134,13 +141,14 @@ std::string_view definitions(Lang lang) {
             "- **decode tok/s**: 1 / TPOT, TPOT being (time of the last token − time of the first) / (tokens "
             "− 1). Only "
             "this figure, not the seconds, compares models whose answers differ in length.\n"
-            "- **mean**: of seconds and TTFT per answer; of decode tok/s over all gaps between tokens.\n"
+            "- **mean**: of seconds and TTFT over the answers that have a first token; of decode tok/s over "
+            "all gaps between tokens.\n"
             "- One question at a time (batch 1). The quality of the answers is not scored here.\n",
             "- **用时**：从交出问题到回答完成，含提示词渲染、分词、预填充与解码；不含模型加载。\n"
             "- **首词元（TTFT）**：从引擎接纳请求到得到第一个词元。\n"
             "- **解码 词元/秒**：1 / TPOT，TPOT =（最后一个词元的时刻 − 第一个词元的时刻）/（词元数 − 1）。"
             "回答长短不同的模型只能用此项比较速度，不能用秒数。\n"
-            "- **平均**：用时与 TTFT 按回答平均；解码速度按全部词元间隔平均。\n"
+            "- **平均**：用时与 TTFT 按得到首词元的回答平均；解码速度按全部词元间隔平均。\n"
             "- 逐题运行（batch 1）。此处不对回答质量评分。\n");
 }
 
@@ -148,10 +156,13 @@ std::string answers_section(const RunRecord& r, Lang lang) {
   const bool sampled = has_samples(r);
   std::string text;
   for (const AnswerRecord& item : r.items) {
-    text += fmt::format("### {} · {}\n\n{}\n", markdown_inline(number_of(item, sampled)),
+    text += fmt::format("### {} · {}\n\n{}\n", markdown_inline(number_of(item.id, item.sample, sampled)),
                         markdown_inline(type_title(r, item.type, lang)), markdown_fence(item.prompt));
-    text += fmt::format("{} ({})\n\n", markdown_inline(answer_figures(item, lang)),
-                        markdown_inline(finish_title(item.finish_reason, lang)));
+    text += markdown_inline(answer_figures(item, lang));
+    if (!has_failed(item)) {
+      text += fmt::format(" ({})", markdown_inline(finish_title(item.finish_reason, lang)));
+    }
+    text += "\n\n";
     text += item.answer.empty() ? fmt::format("*{}*\n\n", tr(lang, "no text", "没有文字"))
                                 : markdown_fence(item.answer) + "\n";
   }
@@ -159,9 +170,11 @@ std::string answers_section(const RunRecord& r, Lang lang) {
 }
 
 std::string failures_section(const RunRecord& r, Lang lang) {
+  const bool sampled = has_samples(r);
   std::string text;
   for (const FailureRecord& f : r.failures) {
-    text += fmt::format("- {}: {}\n", markdown_inline(f.id), markdown_inline(f.message));
+    text += fmt::format("- {}: {}\n", markdown_inline(number_of(f.id, f.sample, sampled)),
+                        markdown_inline(f.message));
   }
   return text.empty() ? fmt::format("{}\n", tr(lang, "None.", "无。")) : text;
 }
@@ -199,8 +212,9 @@ std::string type_title(const RunRecord& record, const std::string& type, Lang la
 }
 
 std::string answer_figures(const AnswerRecord& item, Lang lang) {
-  return trf(lang, "{:.2f} s · TTFT {:.2f} s · {} tokens · {} tok/s",
-             "{:.2f} 秒 · 首词元 {:.2f} 秒 · {} 词元 · {} 词元/秒", item.seconds, item.ttft_s,
+  if (has_failed(item)) return trf(lang, "{:.2f} s · failed", "{:.2f} 秒 · 失败", item.seconds);
+  return trf(lang, "{:.2f} s · TTFT {} s · {} tokens · {} tok/s",
+             "{:.2f} 秒 · 首词元 {} 秒 · {} 词元 · {} 词元/秒", item.seconds, seconds_or_dash(item.ttft_s),
              item.n_tokens(), rate(item.tpot_s));
 }
 
@@ -209,8 +223,8 @@ std::string eval_table(const RunRecord& r, Lang lang) {
   int first = display_width(tr(lang, "per question", "平均每题"));
   std::vector<std::string> labels;
   for (const AnswerRecord& item : r.items) {
-    labels.push_back(
-        strip_controls(fmt::format("{} {}", number_of(item, sampled), type_title(r, item.type, lang))));
+    labels.push_back(strip_controls(
+        fmt::format("{} {}", number_of(item.id, item.sample, sampled), type_title(r, item.type, lang))));
     first = std::max(first, std::min(40, display_width(labels.back())));
   }
   const auto row = [&](std::string_view label, double seconds, const std::string& ttft,
@@ -226,12 +240,12 @@ std::string eval_table(const RunRecord& r, Lang lang) {
   text += row(tr(lang, "load", "模型加载"), r.summary.load_s, "", "", "");
   for (size_t i = 0; i < r.items.size(); ++i) {
     const AnswerRecord& item = r.items[i];
-    text += row(labels[i], item.seconds, fmt::format("{:.2f}", item.ttft_s), std::to_string(item.n_tokens()),
-                rate(item.tpot_s));
+    text += row(labels[i], item.seconds, seconds_or_dash(item.ttft_s), std::to_string(item.n_tokens()),
+                has_failed(item) ? std::string(tr(lang, "failed", "失败")) : rate(item.tpot_s));
   }
   text += row(tr(lang, "total", "总计"), r.summary.total_s, "", std::to_string(r.summary.n_tokens), "");
-  text += row(tr(lang, "per question", "平均每题"), r.summary.mean_s,
-              fmt::format("{:.2f}", r.summary.mean_ttft_s), "", rate(r.summary.tpot_s));
+  text += row(tr(lang, "per question", "平均每题"), r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s),
+              "", rate(r.summary.tpot_s));
   return text;
 }
 

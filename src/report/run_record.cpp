@@ -17,7 +17,7 @@ OrderedJson item_json(const AnswerRecord& item) {
   json["n_prompt_tokens"] = item.n_prompt_tokens;
   json["n_tokens"] = item.n_tokens();
   json["seconds"] = item.seconds;
-  json["ttft_s"] = item.ttft_s;
+  json["ttft_s"] = number_or_null(item.ttft_s);
   json["finish_reason"] = item.finish_reason;
   return json;
 }
@@ -50,7 +50,7 @@ OrderedJson summary_json(const RunSummary& s) {
   json["n_answers"] = s.n_answers;
   json["n_prompt_tokens"] = s.n_prompt_tokens;
   json["n_tokens"] = s.n_tokens;
-  json["mean_ttft_s"] = s.mean_ttft_s;
+  json["mean_ttft_s"] = number_or_null(s.mean_ttft_s);
   json["tpot_s"] = number_or_null(s.tpot_s);
   json["decode_tokens_per_s"] = number_or_null(s.decode_tokens_per_s);
   json["peak_rss_bytes"] = s.peak_rss_bytes;
@@ -65,13 +65,21 @@ OrderedJson summary_json(const RunSummary& s) {
 void summarise(RunRecord& record) {
   RunSummary& s = record.summary;
   s.n_answers = static_cast<int64_t>(record.items.size());
-  s.total_s = s.mean_ttft_s = 0;
+  s.total_s = s.mean_s = 0;
+  s.mean_ttft_s = std::nullopt;
   s.n_prompt_tokens = s.n_tokens = 0;
+  double answered_s = 0;
+  double ttft_s = 0;
+  int64_t n_answered = 0;
   double gaps_s = 0;
   int64_t n_gaps = 0;
   for (const AnswerRecord& item : record.items) {
     s.total_s += item.seconds;
-    s.mean_ttft_s += item.ttft_s;
+    if (item.ttft_s) {
+      answered_s += item.seconds;
+      ttft_s += *item.ttft_s;
+      ++n_answered;
+    }
     s.n_prompt_tokens += item.n_prompt_tokens;
     s.n_tokens += item.n_tokens();
     if (item.tpot_s) {
@@ -79,8 +87,10 @@ void summarise(RunRecord& record) {
       n_gaps += item.n_tokens() - 1;
     }
   }
-  if (s.n_answers > 0) s.mean_ttft_s /= static_cast<double>(s.n_answers);
-  s.mean_s = s.n_answers > 0 ? s.total_s / static_cast<double>(s.n_answers) : 0;
+  if (n_answered > 0) {
+    s.mean_s = answered_s / static_cast<double>(n_answered);
+    s.mean_ttft_s = ttft_s / static_cast<double>(n_answered);
+  }
   s.tpot_s = s.decode_tokens_per_s = std::nullopt;
   if (n_gaps > 0 && gaps_s > 0) {
     s.tpot_s = gaps_s / static_cast<double>(n_gaps);
@@ -88,7 +98,11 @@ void summarise(RunRecord& record) {
   }
 }
 
-std::string item_line(const AnswerRecord& item) { return to_json_text(item_json(item)) + "\n"; }
+std::string item_line(const AnswerRecord& item, bool has_samples) {
+  OrderedJson json = item_json(item);
+  if (has_samples) json["sample"] = item.sample;
+  return to_json_text(json) + "\n";
+}
 
 OrderedJson to_json(const RunRecord& record) {
   OrderedJson json;
@@ -121,7 +135,8 @@ OrderedJson to_json(const RunRecord& record) {
   }
   json["failures"] = OrderedJson::array();
   for (const FailureRecord& f : record.failures) {
-    json["failures"].push_back({{"id", f.id}, {"sample", f.sample}, {"message", f.message}});
+    json["failures"].push_back(
+        {{"id", f.id}, {"sample", f.sample}, {"code", traits_of(f.code).name}, {"message", f.message}});
   }
   json["warnings"] = OrderedJson::array();
   for (const RunWarning& w : record.warnings) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 
 namespace chaski {
@@ -61,7 +62,7 @@ struct AnswerRecord {
   std::vector<int32_t> ids;  ///< of the answer, without the ending eos
   int64_t n_prompt_tokens = 0;
   double seconds = 0;            ///< until the answer was complete, tokenising included
-  double ttft_s = 0;             ///< until the first token was known, from admission by the engine
+  std::optional<double> ttft_s;  ///< until the first token was known, from admission by the engine
   std::optional<double> tpot_s;  ///< mean gap between later tokens; nothing for answers of fewer than two
   std::string finish_reason;
   int64_t sample = 0;  ///< 0 … K − 1
@@ -73,11 +74,11 @@ struct RunSummary {
   std::string started_at, ended_at;  ///< UTC
   double load_s = 0;                 ///< from opening the files to being ready for the first question
   double total_s = 0;                ///< all answers' seconds together
-  double mean_s = 0;                 ///< per answer
+  double mean_s = 0;                 ///< of answers that have a first token, as mean_ttft_s
   int64_t n_answers = 0;
   int64_t n_prompt_tokens = 0;
   int64_t n_tokens = 0;
-  double mean_ttft_s = 0;
+  std::optional<double> mean_ttft_s;
   std::optional<double> tpot_s;               ///< mean over all gaps of all answers
   std::optional<double> decode_tokens_per_s;  ///< 1 / tpot_s
   int64_t peak_rss_bytes = 0;
@@ -93,6 +94,7 @@ struct FallbackRecord {
 struct FailureRecord {
   std::string id;
   int64_t sample = 0;
+  ErrorCode code = ErrorCode::kInternal;
   std::string message;
 };
 
@@ -123,7 +125,8 @@ void summarise(RunRecord& record);
 /// The object of run.json.
 OrderedJson to_json(const RunRecord& record);
 
-/// One line of items.jsonl, newline included.
-std::string item_line(const AnswerRecord& item);
+/// One line of items.jsonl, newline included; with `sample` at its end where questions are asked several
+/// times.
+std::string item_line(const AnswerRecord& item, bool has_samples = false);
 
 }  // namespace chaski

@@ -38,8 +38,9 @@ constexpr std::array<Sentence, 9> kSentences{{
      "answer.",
      "部分回答因长度上限被截断：其用时与词元数取决于上限，而非回答本身。"},
     {"failed_answers",
-     "Some questions failed and have no answer; totals and means still count the seconds they took.",
-     "部分问题运行失败，没有回答；总计与平均仍计入其用时。"},
+     "Some questions failed: the totals count the seconds they took; the means are of answers that have a "
+     "first token.",
+     "部分问题运行失败：总计仍计入其用时；平均只计得到首词元的回答。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},

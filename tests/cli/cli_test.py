@@ -20,6 +20,17 @@ RECORD_KEYS = ["schema", "kind", "machine", "build", "model", "device", "runner"
 SHORT = ["--max-new-tokens", "6"]
 
 
+def wait_until_it_reads(pid):
+    """Until the program sleeps at its prompt: a signal just before that would not wake it."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        if state == "S":
+            return
+        time.sleep(0.05)
+    raise AssertionError("the program does not wait for a line")
+
+
 class CliTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -28,9 +39,15 @@ class CliTest(unittest.TestCase):
         self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home), "LC_ALL": "C.UTF-8"}
 
     def chaski(self, *args, stdin=b"", status=0):
-        done = subprocess.run([CHASKI, *args], input=stdin, capture_output=True, env=self.env, timeout=120, check=False)
+        done = subprocess.run([CHASKI, *args], input=stdin, capture_output=True, env=self.env, timeout=300, check=False)
         self.assertEqual(done.returncode, status, (args, done.stdout, done.stderr))
         return done.stdout.decode(), done.stderr.decode()
+
+    def status_in_shell(self, line):
+        """Exit status of a line of the shell, in which "$CHASKI" is the program."""
+        done = subprocess.run(["sh", "-c", line], env={**self.env, "CHASKI": CHASKI}, timeout=300, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return done.returncode
 
     def run_json(self, *args):
         return json.loads(self.chaski("run", TINY, "-p", "hello", "--json", *args)[0])
@@ -61,6 +78,11 @@ class CliTest(unittest.TestCase):
         answer = self.run_json("--max-length", "40", "--temperature", "0")
         self.assertEqual(len(answer["ids"]) + len(answer["prompt_ids"]), 40)
         self.assertEqual(answer["finish_reason"], "length")
+
+    def test_max_new_tokens_wins_over_max_length(self):
+        both = ["--max-new-tokens", "4", "--temperature", "0", "--max-length"]
+        self.assertEqual(len(self.run_json(*both, "3")["ids"]), 4)
+        self.assertEqual(len(self.run_json(*both, "1000")["ids"]), 4)
 
     def test_an_ignored_eos_does_not_end_the_answer(self):
         # At this temperature all tokens are about as likely, the three that end an answer among them.
@@ -94,6 +116,10 @@ class CliTest(unittest.TestCase):
                      ["--precision", "half"], ["--device", "gpu"], ["--bogus"], ["--top-k", "many"]):
             _, err = self.chaski("run", TINY, "-p", "x", *args, status=2)
             self.assertIn("Try:" if args[0] == "--bogus" else "", err)
+        for seed in ("-1", "9007199254740992", "18446744073709551616", "0.5"):
+            _, err = self.chaski("run", TINY, "-p", "x", "--seed", seed, status=2)
+            self.assertIn("0 to 9007199254740991", err)
+        self.assertEqual(self.run_json(*SHORT, "--seed", "9007199254740991")["seed"], 9007199254740991)
         self.chaski("run", TINY, status=2)
         self.chaski(status=2)
         self.chaski("frobnicate", status=2)
@@ -109,12 +135,29 @@ class CliTest(unittest.TestCase):
         bad.write_bytes(b"GGUF\x03\x00\x00\x00" + b"\xff" * 64)
         self.chaski("show", str(bad), status=4)
 
+    def test_bad_settings_are_said_before_a_weight_is_read(self):
+        # A model of this size takes seconds to load.
+        big = "synthetic:llama-3.2-1b@q8_0"
+        for args in (["--temperature", "-1"], ["--template", "raw:no place"], ["--precision", "half"]):
+            for command in (["run", big, "-p", "x"], ["chat", big], ["eval", big, "--suite", "review-zh"]):
+                before_s = os.times().children_user
+                self.chaski(*command, *args, status=2)
+                self.assertLess(os.times().children_user - before_s, 2, command)
+
+    def test_a_stderr_or_stdout_that_cannot_be_written_is_no_crash(self):
+        for stderr in ("2>&-", "2>/dev/full", "2>&- >&- <&-"):
+            self.assertEqual(self.status_in_shell(f'"$CHASKI" show nosuch {stderr}'), 3)
+            self.assertEqual(self.status_in_shell(f'"$CHASKI" --bogus {stderr}'), 2)
+        self.assertEqual(self.status_in_shell(f'"$CHASKI" run {TINY} -p x --max-new-tokens 3 2>&-'), 0)
+        self.assertEqual(self.status_in_shell(f'"$CHASKI" run {TINY} -p x --max-new-tokens 3 >/dev/full'), 9)
+        self.assertEqual(self.status_in_shell(f'"$CHASKI" run {TINY} -p x --max-new-tokens 3 >&-'), 9)
+
     def test_a_closed_pipe_ends_quietly(self):
         command = [CHASKI, "run", TINY, "-p", "x", "--max-new-tokens", "4000", "--temperature", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env) as running:
             running.stdout.read(1)
             running.stdout.close()
-            self.assertEqual(running.wait(60), 0)
+            self.assertEqual(running.wait(120), 0)
             self.assertNotIn(b"internal", running.stderr.read())
 
     def test_ctrl_c_ends_a_run_with_130(self):
@@ -124,7 +167,7 @@ class CliTest(unittest.TestCase):
             running.stdout.read(1)
             running.send_signal(signal.SIGINT)
             running.stdout.read()
-            self.assertEqual(running.wait(60), 130)
+            self.assertEqual(running.wait(120), 130)
 
     # ---- chat
 
@@ -141,7 +184,7 @@ class CliTest(unittest.TestCase):
 
     def test_ctrl_c_stops_the_answer_and_not_the_chat(self):
         master, slave = pty.openpty()
-        command = [CHASKI, "chat", TINY, "--max-new-tokens", "60000", "--ctx", "65536", "--temperature", "0"]
+        command = [CHASKI, "chat", TINY, "--max-new-tokens", "60000", "--ctx", "65536", "--ignore-eos", "--seed", "1"]
         running = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=self.env,
                                    start_new_session=True)
         os.close(slave)
@@ -150,25 +193,37 @@ class CliTest(unittest.TestCase):
 
         def read_until(wanted):
             nonlocal seen
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while wanted not in seen:
                 self.assertLess(time.monotonic(), deadline, (wanted, seen[-500:]))
                 if select.select([master], [], [], 1)[0]:
                     seen += os.read(master, 4096)
             seen = seen[seen.index(wanted) + len(wanted):]
 
+        def read_more(n_bytes):
+            """Until so much of an answer has come that it is under way."""
+            nonlocal seen
+            deadline = time.monotonic() + 120
+            while len(seen) < n_bytes:
+                self.assertLess(time.monotonic(), deadline, seen[-500:])
+                if select.select([master], [], [], 1)[0]:
+                    seen += os.read(master, 4096)
+
         try:
             read_until(b"> ")
             os.write(master, b"hello\r")
             read_until(b"hello")
-            time.sleep(0.5)
+            read_more(100)
             running.send_signal(signal.SIGINT)
             read_until(b"stopped")
             read_until(b"> ")
+            wait_until_it_reads(running.pid)
             running.send_signal(signal.SIGINT)
             read_until(b"Ctrl-C again")
+            read_until(b"> ")
+            wait_until_it_reads(running.pid)
             running.send_signal(signal.SIGINT)
-            self.assertEqual(running.wait(30), 130)
+            self.assertEqual(running.wait(120), 130)
         finally:
             running.kill()
             running.wait()
@@ -219,6 +274,39 @@ class CliTest(unittest.TestCase):
         self.assertEqual(len(folders), 1)
         self.assertIn(str(folders[0] / "run.json"), out)
 
+    def test_evals_of_the_same_moment_have_folders_of_their_own(self):
+        command = [CHASKI, "eval", TINY, "--suite", "review-zh", "--json", *SHORT]
+        running = [subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                   for _ in range(3)]
+        told = [process.communicate(timeout=300)[1].decode() for process in running]
+        self.assertEqual([process.returncode for process in running], [0, 0, 0])
+        folders = list((self.home / "runs").iterdir())
+        self.assertEqual(len(folders), 3)
+        for folder in folders:
+            self.assertEqual(len(list(folder.iterdir())), 3)
+            self.assertEqual(sum(str(folder / "run.json") in err for err in told), 1)
+
+    def test_an_eval_that_cannot_begin_leaves_no_folder(self):
+        self.chaski("eval", TINY, "--suite", "review-zh", "--precision", "half", status=2)
+        self.assertEqual(list((self.home / "runs").iterdir()), [])
+
+    def test_an_eval_whose_output_nobody_reads_still_writes_its_files(self):
+        for output, status in (("| head -1", 0), (">/dev/full", 9)):
+            folder = self.home / f"out{status}"
+            shell = f'{{ "$CHASKI" eval {TINY} --suite review-zh --max-new-tokens 6 --out {folder}; ' \
+                    f'echo $? >{folder}.status; }} {output}'
+            self.status_in_shell(shell)
+            self.assertEqual((self.home / f"out{status}.status").read_text(), f"{status}\n")
+            self.assertEqual(len((folder / "items.jsonl").read_text().splitlines()), 5)
+            self.assertTrue((folder / "run.json").exists() and (folder / "report.md").exists())
+
+    def test_items_tell_their_sample_only_where_there_are_several(self):
+        folder = self.home / "out"
+        self.chaski("eval", TINY, "--suite", "review-zh", "--samples", "2", "--out", str(folder), *SHORT)
+        lines = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+        self.assertEqual([list(line) for line in lines], [ITEM_FIELDS + ["sample"]] * 10)
+        self.assertEqual([line["sample"] for line in lines], [0, 1] * 5)
+
     def test_samples_differ_and_are_counted(self):
         record = json.loads(self.chaski("eval", TINY, "--suite", "review-zh", "--samples", "2", "--json", *SHORT)[0])
         self.assertEqual([(item["id"], item["sample"]) for item in record["items"]][:2], [("1", 0), ("1", 1)])
@@ -245,8 +333,10 @@ class CliTest(unittest.TestCase):
             json.dumps({"id": "long", "type": "code", "prompt": "x" * 400}) + "\n" +
             json.dumps({"id": "short", "type": "code", "prompt": "x"}) + "\n")
         folder = self.home / "out"
-        self.chaski("eval", TINY, "--suite", str(suite), "--out", str(folder), status=7)
+        self.chaski("eval", TINY, "--suite", str(suite), "--out", str(folder), status=2)
         record = json.loads((folder / "run.json").read_text())
+        self.assertEqual(record["failures"][0]["code"], "usage")
+        self.assertIn("failed", (folder / "report.md").read_text())
         self.assertEqual([item["finish_reason"] for item in record["items"]], ["error", "length"])
         self.assertEqual([failure["id"] for failure in record["failures"]], ["long"])
 
@@ -256,7 +346,7 @@ class CliTest(unittest.TestCase):
                    "--max-new-tokens", "50"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env) as running:
             items = folder / "items.jsonl"
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             # The output is read as it comes, so that the program is never held up by a full pipe.
             os.set_blocking(running.stdout.fileno(), False)
             while not items.exists() or items.stat().st_size == 0:
@@ -267,7 +357,7 @@ class CliTest(unittest.TestCase):
             os.set_blocking(running.stdout.fileno(), True)
             running.stdout.read()
             err = running.stderr.read().decode()
-            self.assertEqual(running.wait(60), 130)
+            self.assertEqual(running.wait(120), 130)
         text = items.read_text()
         self.assertTrue(text.endswith("\n"))
         kept = [json.loads(line) for line in text.splitlines()]
@@ -301,6 +391,12 @@ class CliTest(unittest.TestCase):
         self.assertAlmostEqual(found["perplexity"], 2.718281828459045 ** found["nll"], places=4)
         self.assertEqual(found["tokens"], len(json.loads(self.chaski("tokenize", TINY, stdin=text.read_bytes())[0])))
         self.assertEqual(found["precision"], "fast")
+        narrowest = json.loads(self.chaski("perplexity", TINY, str(text), "--ctx", "2", "--json")[0])
+        self.assertEqual((narrowest["n_ctx"], narrowest["stride"], narrowest["tokens"]), (2, 1, found["tokens"]))
+        for window, stride in (("1", "1"), ("64", "64"), ("64", "-1")):
+            _, err = self.chaski("perplexity", TINY, str(text), "--ctx", window, "--stride", stride, status=2)
+            self.assertIn(f"--ctx {window} and --stride {stride}", err)
+        self.assertIn("1024", self.chaski("perplexity", "--help")[0])
 
     def test_show_tells_the_shape(self):
         facts = json.loads(self.chaski("show", TINY, "--json")[0])

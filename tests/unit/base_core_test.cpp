@@ -104,6 +104,36 @@ TEST(Files, AtomicWritesLeaveTheOldContentOrTheNew) {
   EXPECT_EQ(code_of([&] { read_text_file(folder / "a", 2); }), ErrorCode::kCorrupt);
 }
 
+TEST(Files, PermissionsAreWhatTheUmaskLeaves) {
+  const TempFolder folder;
+  const mode_t before = ::umask(027);
+  write_file_atomic(folder / "a", "text");
+  ::umask(before);
+  struct stat info {};
+  ASSERT_EQ(::stat((folder / "a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0640U);
+}
+
+TEST(Files, AFullDiskIsNotToldAsSomethingNotFound) {
+  EXPECT_EQ(write_error("a", ENOSPC).code(), ErrorCode::kIo);
+  EXPECT_EQ(write_error("a", ENOENT).code(), ErrorCode::kNotFound);
+  EXPECT_NE(describe(write_error("a", ENOSPC)).find("could not be written"), std::string::npos);
+  EXPECT_EQ(traits_of(ErrorCode::kIo).exit_status, 9);
+}
+
+TEST(Files, WhoHearsOfTheBytesOfAHashMayEndIt) {
+  const TempFolder folder;
+  write_file_atomic(folder / "a", std::string(3u << 20, 'x'));
+  const InputFile file(folder / "a");
+  uint64_t heard = 0;
+  sha256_of_file(file, [&](uint64_t n) { heard += n; });
+  EXPECT_EQ(heard, file.size());
+  EXPECT_EQ(code_of([&] {
+              sha256_of_file(file, [](uint64_t) { throw Error(ErrorCode::kCancelled, "hash", "stopped"); });
+            }),
+            ErrorCode::kCancelled);
+}
+
 TEST(Files, NamesThatLeaveTheFolderAreNotSafe) {
   for (const std::string_view good : {"a", "a/b.safetensors", "中文/模型.gguf", "..a"}) {
     EXPECT_TRUE(is_safe_relative_name(good)) << good;

@@ -214,6 +214,7 @@ TEST_F(EngineAnswers, LogitsThatAreNotFiniteEndTheirRequestAlone) {
     const Answer answer = engine.take(bad);
     EXPECT_EQ(answer.finish_reason, FinishReason::kError);
     EXPECT_THAT(answer.error, HasSubstr("not finite"));
+    EXPECT_EQ(answer.error_code, ErrorCode::kDevice);
     EXPECT_EQ(engine.take(good).text, "xyz");
   }
 }
@@ -234,6 +235,7 @@ TEST_F(EngineAnswers, AFailingDeviceEndsAllThatRunAndLeavesTheEngineUsable) {
 TEST_F(EngineAnswers, AFailingCallbackEndsItsRequestAndReachesTheCaller) {
   Engine engine = this->engine();
   const RequestId good = engine.submit(request("v"));
+  EXPECT_THROW(engine.generate(request("a"), [](std::string_view) { throw 1; }), int);
   EXPECT_THROW(engine.generate(request("a"), [](std::string_view) { throw std::runtime_error("pipe"); }),
                std::runtime_error);
   while (engine.step()) {

@@ -80,14 +80,17 @@ TEST(HfConfig, GenerationConfigReplacesEosAndAdvises) {
   ModelConfig config = parse(with("eos_token_id", {3, 4, 3}));
   EXPECT_EQ(config.eos, (std::vector<int32_t>{3, 4}));
   const GenerationDefaults defaults = parse_generation_config(
-      R"({"eos_token_id":[5,6],"temperature":0.6,"top_p":0.9,"top_k":50})", "generation_config.json", config);
+      R"({"eos_token_id":[5,6],"temperature":0.6,"top_p":0.9,"top_k":50,"min_p":0.05,"do_sample":false})",
+      "generation_config.json", config);
   EXPECT_EQ(config.eos, (std::vector<int32_t>{5, 6}));
   EXPECT_EQ(defaults.temperature, 0.6);
   EXPECT_EQ(defaults.top_k, 50);
+  EXPECT_EQ(defaults.min_p, 0.05);
+  EXPECT_EQ(defaults.do_sample, false);
   EXPECT_FALSE(defaults.repetition_penalty);
   for (const char* text :
-       {R"({"temperature":-1})", R"({"top_p":2})", R"({"top_k":-1})", R"({"eos_token_id":32})",
-        R"({"temperature":NaN})", R"({"repetition_penalty":0})", "[]"}) {
+       {R"({"temperature":-1})", R"({"top_p":2})", R"({"min_p":2})", R"({"do_sample":1})", R"({"top_k":-1})",
+        R"({"eos_token_id":32})", R"({"temperature":NaN})", R"({"repetition_penalty":0})", "[]"}) {
     expect_refused(
         text, [&] { parse_generation_config(text, "generation_config.json", config); },
         "generation_config.json");

@@ -101,6 +101,10 @@ TEST(Suite, ABadSettingIsNamedByLine) {
               HasSubstr("suite.yaml line 3: unknown setting"));
   EXPECT_THAT(refusal("name: toy\nsettings:\n  top_k: many\n", kItem),
               HasSubstr("line 3: top_k: expected a whole number"));
+  for (const char* seed : {"-1", "9007199254740992", "1.5", "many"}) {
+    EXPECT_THAT(refusal(fmt::format("name: toy\nsettings:\n  seed: {}\n", seed), kItem),
+                HasSubstr("line 3: seed: expected a whole number from 0 to 9007199254740991"));
+  }
   EXPECT_THAT(refusal("name: toy\nname: boy\n", kItem), HasSubstr("line 2: key \"name\" stands twice"));
   EXPECT_THAT(refusal("title: t\n", kItem), HasSubstr("has no name"));
   EXPECT_THAT(refusal("name: [", kItem), HasSubstr("suite.yaml line"));

@@ -128,6 +128,22 @@ TEST(EvalReport, SamplesOfAQuestionAreToldApart) {
   EXPECT_THAT(eval_table(record_of({answer("1", "a", 1, 2), second}), Lang::kEn), HasSubstr("1.2 code"));
 }
 
+TEST(EvalReport, AFailedQuestionIsShownAsFailedAndLeavesTheMeansAlone) {
+  AnswerRecord failed = answer("1", "", 0, 0);
+  failed.sample = 1;
+  failed.ttft_s.reset();
+  failed.finish_reason = "error";
+  RunRecord record = record_of({answer("1", "a", 4, 11), failed});
+  record.failures = {{"1", 1, ErrorCode::kUsage, "too long"}};
+  EXPECT_DOUBLE_EQ(record.summary.mean_s, 4);
+  EXPECT_DOUBLE_EQ(*record.summary.mean_ttft_s, 0.5);
+  EXPECT_THAT(eval_table(record, Lang::kEn), HasSubstr("failed"));
+  EXPECT_THAT(eval_table(record, Lang::kZh), HasSubstr("失败"));
+  EXPECT_THAT(eval_markdown(record, Lang::kEn), HasSubstr("- 1.2: too long"));
+  EXPECT_TRUE(to_json(record)["items"][1]["ttft_s"].is_null());
+  EXPECT_EQ(to_json(record)["failures"][0]["code"], "usage");
+}
+
 TEST(EvalReport, WarningsAreReadFirstAndInTheReadersLanguage) {
   RunRecord record = record_of({answer("1", "a", 1, 2)});
   record.warnings = {make_warning("synthetic_weights"), {"from_a_later_version", "Something else."}};

@@ -1,10 +1,10 @@
 #include "backend/cpu/cpu_backend.h"
 
-#include <fstream>
 #include <string>
 
 #include "backend/cpu/dispatch.h"
 #include "backend/cpu/ops_cpu.h"
+#include "base/cpu_name.h"
 #include "base/error.h"
 
 namespace chaski {
@@ -12,19 +12,9 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-/// The processor's name as the system tells it; "processor" where it does not.
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (!line.starts_with("model name") && !line.starts_with("Model")) continue;
-    const size_t colon = line.find(": ");
-    if (colon != std::string::npos) return printable(line.substr(colon + 2));
-  }
-  return "processor";
-}
-
 DeviceInfo describe(const cpu::KernelTable& kernels) {
-  return {"cpu", processor_name(), "cpu", kernels.isa, true, ""};
+  const std::string name = cpu_name();
+  return {"cpu", name.empty() ? "processor" : name, "cpu", kernels.isa, true, ""};
 }
 
 DType kv_dtype_of(const DeviceOptions& options) {
