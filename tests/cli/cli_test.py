@@ -86,7 +86,7 @@ class CliTest(unittest.TestCase):
 
     def test_an_ignored_eos_does_not_end_the_answer(self):
         # At this temperature all tokens are about as likely, the three that end an answer among them.
-        hot = ["--temperature", "1e6", "--top-p", "1", "--top-k", "0", "--max-new-tokens", "600", "--seed", "5"]
+        hot = ["--temperature", "1e6", "--top-p", "1", "--top-k", "0", "--max-new-tokens", "600", "--seed", "5", "-t", "1"]
         self.assertEqual(self.run_json(*hot)["finish_reason"], "stop")
         answer = self.run_json(*hot, "--ignore-eos")
         self.assertEqual(answer["finish_reason"], "length")
@@ -391,7 +391,7 @@ class CliTest(unittest.TestCase):
         self.assertAlmostEqual(found["perplexity"], 2.718281828459045 ** found["nll"], places=4)
         self.assertEqual(found["tokens"], len(json.loads(self.chaski("tokenize", TINY, stdin=text.read_bytes())[0])))
         self.assertEqual(found["precision"], "fast")
-        narrowest = json.loads(self.chaski("perplexity", TINY, str(text), "--ctx", "2", "--json")[0])
+        narrowest = json.loads(self.chaski("perplexity", TINY, str(text), "--ctx", "2", "--json", "-t", "1")[0])
         self.assertEqual((narrowest["n_ctx"], narrowest["stride"], narrowest["tokens"]), (2, 1, found["tokens"]))
         for window, stride in (("1", "1"), ("64", "64"), ("64", "-1")):
             _, err = self.chaski("perplexity", TINY, str(text), "--ctx", window, "--stride", stride, status=2)
