@@ -6,7 +6,7 @@
 namespace chaski::cli {
 namespace {
 
-constexpr size_t kMaxTextBytes = 256u << 20;
+constexpr size_t kMaxTextBytes = 64u << 20;
 
 /// A bare tokenizer file (tokenizer.json, rank file), or a model's own.
 Tokenizer tokenizer_named(const std::string& name) {
