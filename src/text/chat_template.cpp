@@ -136,11 +136,14 @@ std::optional<std::tm> parse_date(const std::string& text) {
 
 }  // namespace
 
-ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token)
+ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token,
+                           SpecialTokens special_tokens)
     : source_(std::move(source)),
-      bos_token_(std::move(bos_token)),
-      eos_token_(std::move(eos_token)),
-      program_(jinja::parse_template(source_)) {}
+      special_tokens_(std::move(special_tokens)),
+      program_(jinja::parse_template(source_)) {
+  special_tokens_.emplace_back("bos_token", std::move(bos_token));
+  special_tokens_.emplace_back("eos_token", std::move(eos_token));
+}
 
 ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
@@ -154,16 +157,17 @@ RenderedPrompt ChatTemplate::render(const OrderedJson& messages, const RenderOpt
   if (!options.extra.is_null() && !options.extra.is_object()) usage("template options must be an object");
 
   jinja::Interpreter interpreter(*program_, jinja::Limits{});
+  for (const auto& [name, text] : special_tokens_) {
+    if (!text.empty()) interpreter.define(name, interpreter.heap.text(text));
+  }
   jinja::List* list = interpreter.heap.list();
   for (const OrderedJson& message : messages) {
-    list->items.push_back(interpreter.from_json(with_reasoning_aliases(message), true));
+    interpreter.heap.push(*list, interpreter.from_json(with_reasoning_aliases(message), true));
   }
   interpreter.define("messages", Value::of(list));
   interpreter.define("tools", interpreter.from_json(options.tools, true));
   interpreter.define("documents", Value::none());
   interpreter.define("add_generation_prompt", Value::of(options.add_generation_prompt));
-  if (!bos_token_.empty()) interpreter.define("bos_token", interpreter.heap.text(bos_token_));
-  if (!eos_token_.empty()) interpreter.define("eos_token", interpreter.heap.text(eos_token_));
   if (!options.date_string.empty()) {
     const Value date = interpreter.heap.text(options.date_string);
     interpreter.pinned_date = parse_date(options.date_string);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -22,6 +23,9 @@ struct RenderedPrompt {
   std::vector<PlainSpan> user_spans;
 };
 
+/// Names and texts, such as {"pad_token", "<|finetune_right_pad_id|>"}.
+using SpecialTokens = std::vector<std::pair<std::string, std::string>>;
+
 struct RenderOptions {
   bool add_generation_prompt = true;
   /// The date that the template sees, as "26 Jul 2024": the variable date_string and strftime_now. Empty:
@@ -34,9 +38,11 @@ struct RenderOptions {
 /// One parsed template. Immutable: may render in several threads.
 class ChatTemplate {
  public:
-  /// `bos_token`, `eos_token`: their texts; an empty one stays undefined. Throws Error(kCorrupt) for what is
-  /// no template and Error(kUnsupported) for what chaski does not know, naming the line.
-  ChatTemplate(std::string source, std::string bos_token, std::string eos_token);
+  /// `bos_token`, `eos_token`: their texts; `special_tokens`: more of them by name, as transformers passes
+  /// pad_token and unk_token. An empty text stays undefined. Throws Error(kCorrupt) for what is no template
+  /// and Error(kUnsupported) for what chaski does not know, naming the line.
+  ChatTemplate(std::string source, std::string bos_token, std::string eos_token,
+               SpecialTokens special_tokens = {});
   ~ChatTemplate();
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
@@ -52,8 +58,7 @@ class ChatTemplate {
 
  private:
   std::string source_;
-  std::string bos_token_;
-  std::string eos_token_;
+  SpecialTokens special_tokens_;
   std::unique_ptr<const jinja::Program> program_;
 };
 

@@ -50,6 +50,7 @@ std::vector<Value> sorted(Runtime& rt, std::vector<std::pair<Value, Value>> keye
     return is_reverse ? rt.compare(b.first, a.first) < 0 : rt.compare(a.first, b.first) < 0;
   });
   std::vector<Value> items;
+  items.reserve(keyed.size());
   for (const auto& entry : keyed) items.push_back(entry.second);
   return items;
 }
@@ -134,7 +135,7 @@ Value filter_indent(Runtime& rt, const Value& value, const Arguments& arguments)
   for (const Value& line : lines.list().items) {
     if (!is_first) result.append("\n");
     const bool is_indented = is_first ? indents_first : indents_blank || !line.text().empty();
-    rt.heap.charge_growth(result.size(), indention.size() + line.text().size());
+    rt.heap.charge_growth(result.footprint(), 1 + indention.footprint() + line.text().footprint());
     if (is_indented) result.append(indention);
     result.append(line.text());
     is_first = false;
@@ -184,6 +185,7 @@ Value filter_escape(Runtime& rt, const Value& value, const Arguments& arguments)
                                   : c == '\'' ? "&#39;"
                                               : std::string_view(&c, 1);
     result.append(name, text.is_marked_at(at));
+    rt.heap.check_text(result.footprint());
   }
   return rt.heap.text(std::move(result));
 }
@@ -194,13 +196,14 @@ Value filter_tojson(Runtime& rt, const Value& value, const Arguments& arguments)
   style.ensure_ascii = bound[0] && rt.truth(*bound[0]);
   style.sort_keys = bound[3] && rt.truth(*bound[3]);
   if (!is_absent(bound[1])) {
-    style.item_separator.pop_back();  // a line end follows instead of the blank
+    style.item_separator = ",";  // a line end follows instead of the blank
     if (bound[1]->is(Kind::kText)) {
       style.indent = bound[1]->text().bytes();
     } else {
       const int64_t width = rt.to_count(*bound[1]);
       if (width > 100) rt.fail("an indent of more than 100");
-      style.indent = std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
+      const std::string blanks(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
+      style.indent = rt.heap.text(blanks).text().bytes();
     }
   }
   if (!is_absent(bound[2])) {
@@ -296,8 +299,11 @@ Value filter_dictsort(Runtime& rt, const Value& value, const Arguments& argument
 Value filter_sort(Runtime& rt, const Value& value, const Arguments& arguments) {
   const Bound bound = rt.bind("sort", arguments, {"reverse", "case_sensitive", "attribute"});
   const bool is_case_sensitive = bound[1] && rt.truth(*bound[1]);
+  const auto& items = rt.iterate(value)->items;
+  rt.heap.charge_items(2 * items.size());
   std::vector<std::pair<Value, Value>> keyed;
-  for (const Value& item : rt.iterate(value)->items) {
+  keyed.reserve(items.size());
+  for (const Value& item : items) {
     keyed.emplace_back(sort_key(rt, item, bound[2], is_case_sensitive), item);
   }
   return Value::of(
@@ -357,10 +363,10 @@ Value filter_batch(Runtime& rt, const Value& value, const Arguments& arguments) 
       batch = rt.heap.list();
       batches.push_back(Value::of(batch));
     }
-    batch->items.push_back(item);
+    rt.heap.push(*batch, item);
   }
   if (batch != nullptr && !is_absent(bound[1])) {
-    rt.heap.charge(static_cast<size_t>(size) - batch->items.size());
+    rt.heap.charge_items(static_cast<size_t>(size) - batch->items.size());
     batch->items.resize(static_cast<size_t>(size), *bound[1]);
   }
   return generator(rt, std::move(batches));

@@ -28,7 +28,7 @@ Value global_range(Runtime& rt, const Value&, const Arguments& arguments) {
   const Int n = span <= 0 ? Int{0} : (span + stride - 1) / stride;
   if (n > kMaxRange) rt.fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
   List* list = rt.heap.list(ListFlavour::kRange);
-  rt.heap.charge(static_cast<size_t>(n));
+  rt.heap.charge_items(static_cast<size_t>(n));
   for (Int i = 0; i < n; ++i) list->items.push_back(Value::of(start + i * step));
   return Value::of(list);
 }
@@ -40,7 +40,7 @@ void gather(Runtime& rt, const Arguments& arguments, Dict& into) {
     const Value& source = arguments.positional[0];
     rt.require_defined(source);
     if (source.is(Kind::kDict)) {
-      rt.heap.charge(source.dict().entries.size());
+      rt.heap.charge_items(2 * source.dict().entries.size());
       into.entries = source.dict().entries;
     } else {
       for (const Value& pair : rt.iterate(source)->items) {
@@ -131,7 +131,7 @@ MarkedText Runtime::percent_format(const MarkedText& format, const Value& values
   MarkedText result;
   for (size_t at = 0; at < bytes.size();) {
     const size_t percent = std::min(bytes.find('%', at), bytes.size());
-    heap.charge_growth(result.size(), percent - at);
+    heap.charge_growth(result.footprint(), percent - at);
     result.append(format, at, percent);
     if (percent == bytes.size()) break;
     at = percent + 1;

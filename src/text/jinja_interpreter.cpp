@@ -78,6 +78,7 @@ MarkedText Interpreter::run() {
 
 Scope* Interpreter::new_scope(Scope* parent) {
   heap.charge(1);
+  heap.charge_bytes(sizeof(Scope));
   Scope& scope = scopes_.emplace_back();
   scope.parent = parent;
   return &scope;
@@ -100,6 +101,7 @@ void Interpreter::store(Scope& scope, NameId name, const Value& value) {
       return;
     }
   }
+  heap.charge_bytes(sizeof(scope.values[0]));
   scope.values.emplace_back(name, value);
 }
 
@@ -127,6 +129,7 @@ void Interpreter::assign(Scope& scope, const Target& target, const Value& value)
       return;
     }
   }
+  heap.charge_bytes(sizeof(attributes[0]) + target.attribute.size());
   attributes.emplace_back(target.attribute, value);
 }
 
@@ -145,7 +148,7 @@ Value Interpreter::evaluate(const Expression& node, Scope& scope) {
     case ExpressionKind::kList:
     case ExpressionKind::kTuple: {
       List* list = heap.list(node.kind == ExpressionKind::kList ? ListFlavour::kList : ListFlavour::kTuple);
-      for (const ExpressionPtr& item : node.operands) list->items.push_back(evaluate(*item, scope));
+      for (const ExpressionPtr& item : node.operands) heap.push(*list, evaluate(*item, scope));
       return Value::of(list);
     }
     case ExpressionKind::kDict: {
@@ -312,7 +315,7 @@ Value Interpreter::call_macro(const Callable& macro, const Arguments& arguments)
   for (size_t i = n_parameters; i < arguments.positional.size(); ++i) {
     if (!node.uses_varargs)
       fail(fmt::format("macro '{}' takes not more than {} arguments", macro.name, n_parameters));
-    varargs->items.push_back(arguments.positional[i]);
+    heap.push(*varargs, arguments.positional[i]);
   }
   Dict* kwargs = heap.dict();
   std::optional<Value> caller;
@@ -401,14 +404,14 @@ size_t Interpreter::loop_length(Loop& loop) {
   // With a condition the rest has to be asked for; it is then the source.
   List* rest = heap.list();
   while (peek(loop)) {
-    rest->items.push_back(loop.next);
+    heap.push(*rest, loop.next);
     loop.has_peeked = false;
   }
   loop.has_peeked = false;
   List* all = heap.list();
+  heap.charge_items(done + rest->items.size());
   all->items.assign(done, Value());
   all->items.insert(all->items.end(), rest->items.begin(), rest->items.end());
-  heap.charge(all->items.size());
   loop.source = all;
   loop.n_taken = done;
   return all->items.size();

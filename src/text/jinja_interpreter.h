@@ -37,7 +37,7 @@ class Interpreter : public Runtime {
 
   Scope* new_scope(Scope* parent);
   const Value* look_up(const Scope* scope, NameId name) const;
-  static void store(Scope& scope, NameId name, const Value& value);
+  void store(Scope& scope, NameId name, const Value& value);
   void assign(Scope& scope, const Target& target, const Value& value);
 
   Value evaluate(const Expression& node, Scope& scope);

@@ -27,13 +27,13 @@ Value Runtime::from_json(const OrderedJson& json, bool is_marked, int depth) {
     }
     case OrderedJson::value_t::array: {
       List* list = heap.list();
-      heap.charge(json.size());
+      heap.charge_items(json.size());
       for (const OrderedJson& item : json) list->items.push_back(from_json(item, is_marked, depth + 1));
       return Value::of(list);
     }
     case OrderedJson::value_t::object: {
       Dict* dict = heap.dict();
-      heap.charge(json.size());
+      heap.charge_items(2 * json.size());
       for (const auto& [key, item] : json.items()) {
         const Value name =
             heap.text(MarkedText(is_valid_utf8(key) ? key : replace_invalid_utf8(key), is_marked));
@@ -81,7 +81,7 @@ std::string escaped(uint32_t code, bool ensure_ascii) {
 }
 
 // The text between quotes: runs that need no escape are appended whole.
-void append_json_text(MarkedText& out, const MarkedText& text, bool ensure_ascii) {
+void append_json_text(const Heap& heap, MarkedText& out, const MarkedText& text, bool ensure_ascii) {
   const std::string& bytes = text.bytes();
   out.append("\"");
   size_t run = 0;
@@ -93,6 +93,7 @@ void append_json_text(MarkedText& out, const MarkedText& text, bool ensure_ascii
       out.append(text, run, at);
       out.append(escaped(c.code, ensure_ascii), text.is_marked_at(at));
       run = at + c.length;
+      heap.check_text(out.footprint());
     }
     at += c.length;
   }
@@ -117,13 +118,17 @@ void Runtime::append_json(MarkedText& out, const Value& value, const JsonStyle& 
   heap.charge(1);
   const auto new_line = [&](int level) {
     if (!style.indent) return;
-    heap.charge_growth(out.size(), 1 + style.indent->size() * static_cast<size_t>(level));
+    heap.charge_growth(out.footprint(), 1 + style.indent->size() * static_cast<size_t>(level));
     out.append("\n");
     for (int i = 0; i < level; ++i) out.append(*style.indent);
   };
   const auto append_text = [&](const MarkedText& text) {
-    heap.charge_growth(out.size(), text.size());
-    append_json_text(out, text, style.ensure_ascii);
+    heap.charge_growth(out, text);
+    append_json_text(heap, out, text, style.ensure_ascii);
+  };
+  const auto append_separator = [&](std::string_view separator) {
+    heap.charge_growth(out.footprint(), separator.size());
+    out.append(separator);
   };
   switch (value.kind()) {
     case Kind::kNone:
@@ -141,7 +146,7 @@ void Runtime::append_json(MarkedText& out, const Value& value, const JsonStyle& 
       if (list.items.empty()) return out.append("[]");
       out.append("[");
       for (size_t i = 0; i < list.items.size(); ++i) {
-        if (i != 0) out.append(style.item_separator);
+        if (i != 0) append_separator(style.item_separator);
         new_line(depth + 1);
         append_json(out, list.items[i], style, depth + 1);
       }
@@ -159,7 +164,7 @@ void Runtime::append_json(MarkedText& out, const Value& value, const JsonStyle& 
       out.append("{");
       bool is_first = true;
       for (const auto& [key, item] : entries) {
-        if (!is_first) out.append(style.item_separator);
+        if (!is_first) append_separator(style.item_separator);
         is_first = false;
         new_line(depth + 1);
         if (key.is(Kind::kText)) {
@@ -171,7 +176,7 @@ void Runtime::append_json(MarkedText& out, const Value& value, const JsonStyle& 
         } else {
           fail(fmt::format("keys must be str, int, float, bool or None, not {}", type_name(key)));
         }
-        out.append(style.key_separator);
+        append_separator(style.key_separator);
         append_json(out, item, style, depth + 1);
       }
       new_line(depth);

@@ -25,16 +25,20 @@ const MarkedText& require_text(Runtime& rt, const std::optional<Value>& value, s
 Value strip_sides(Runtime& rt, const Value& self, const Arguments& arguments, bool left, bool right) {
   const Bound bound = rt.bind("strip()", arguments, {"chars"});
   rt.heap.charge_text(self.text().size());
-  if (is_absent(bound[0])) return rt.heap.text(strip(self.text(), left, right, is_python_space));
+  // What loses nothing is the text itself, and not once more in memory.
+  const auto kept = [&](MarkedText text) {
+    return text.size() == self.text().size() ? self : rt.heap.text(std::move(text));
+  };
+  if (is_absent(bound[0])) return kept(strip(self.text(), left, right, is_python_space));
   const std::string& chars = require_text(rt, bound[0], "strip arg").bytes();
-  rt.heap.charge(self.text().size() * (chars.size() / 64));
+  rt.heap.charge(1 + self.text().size() / 64 * (chars.size() / 4));
   std::vector<uint32_t> codes;
   for (size_t at = 0; at < chars.size();) {
     const CodePoint c = code_point_at(chars, at);
     codes.push_back(c.code);
     at += c.length;
   }
-  return rt.heap.text(strip(self.text(), left, right, [&](uint32_t code) {
+  return kept(strip(self.text(), left, right, [&](uint32_t code) {
     return std::find(codes.begin(), codes.end(), code) != codes.end();
   }));
 }
@@ -87,8 +91,8 @@ std::vector<Range> split_at(const std::string& text, const std::string& separato
   std::vector<size_t> cuts;
   if (from_right) {
     size_t end = text.size();
-    while (end >= separator.size() && (max_split < 0 || cuts.size() < static_cast<size_t>(max_split))) {
-      const size_t cut = text.rfind(separator, end - separator.size());
+    while (max_split < 0 || cuts.size() < static_cast<size_t>(max_split)) {
+      const size_t cut = find_last(std::string_view(text).substr(0, end), separator);
       if (cut == std::string::npos) break;
       cuts.push_back(cut);
       end = cut;
@@ -96,7 +100,7 @@ std::vector<Range> split_at(const std::string& text, const std::string& separato
     std::reverse(cuts.begin(), cuts.end());
   } else {
     for (size_t at = 0; max_split < 0 || cuts.size() < static_cast<size_t>(max_split);) {
-      const size_t cut = text.find(separator, at);
+      const size_t cut = find_first(text, separator, at);
       if (cut == std::string::npos) break;
       cuts.push_back(cut);
       at = cut + separator.size();
@@ -115,7 +119,7 @@ std::vector<Range> split_at(const std::string& text, const std::string& separato
 Value list_of(Runtime& rt, const MarkedText& text, const std::vector<Range>& parts,
               ListFlavour flavour = ListFlavour::kList) {
   List* list = rt.heap.list(flavour);
-  for (const Range& part : parts) list->items.push_back(rt.heap.text(text.slice(part.begin, part.end)));
+  for (const Range& part : parts) rt.heap.push(*list, rt.heap.text(text.slice(part.begin, part.end)));
   return Value::of(list);
 }
 
@@ -167,7 +171,7 @@ Value partition_text(Runtime& rt, const Value& self, const Arguments& arguments,
   if (separator.empty()) rt.fail("empty separator");
   const std::string& text = self.text().bytes();
   rt.heap.charge_text(text.size());
-  const size_t cut = from_right ? text.rfind(separator) : text.find(separator);
+  const size_t cut = from_right ? find_last(text, separator) : find_first(text, separator);
   std::vector<Range> parts;
   if (cut != std::string::npos) {
     parts = {{0, cut}, {cut, cut + separator.size()}, {cut + separator.size(), text.size()}};
@@ -231,7 +235,7 @@ Int find_text(Runtime& rt, const Value& self, const Arguments& arguments, bool f
   const std::string& text = self.text().bytes();
   const std::string& part = require_text(rt, bound[0], "must be str, not").bytes();
   rt.heap.charge_text(text.size());
-  const size_t at = from_right ? text.rfind(part) : text.find(part);
+  const size_t at = from_right ? find_last(text, part) : find_first(text, part);
   if (at == std::string::npos) return -1;
   return static_cast<Int>(count_characters(std::string_view(text).substr(0, at)));
 }
@@ -267,7 +271,7 @@ Value method_count(Runtime& rt, const Value& self, const Arguments& arguments) {
   const std::string& part = require_text(rt, bound[0], "must be str, not").bytes();
   rt.heap.charge_text(text.size());
   if (part.empty()) return Value::of(static_cast<Int>(count_characters(text)) + 1);
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++n;
+  for (size_t at = 0; (at = find_first(text, part, at)) != std::string::npos; at += part.size()) ++n;
   return Value::of(n);
 }
 
@@ -279,29 +283,32 @@ Value method_replace(Runtime& rt, const Value& self, const Arguments& arguments)
   const std::string& old = require_text(rt, bound[0], "replace() argument 1").bytes();
   const MarkedText& fresh = require_text(rt, bound[1], "replace() argument 2");
   const int64_t max_count = is_absent(bound[2]) ? -1 : rt.to_count(*bound[2]);
-  rt.heap.charge_text(text.size());
+  rt.heap.charge_text(text.footprint());
   MarkedText result;
   size_t begin = 0;
   int64_t n = 0;
   const auto put = [&](size_t until) {
-    rt.heap.charge_growth(result.size(), until - begin + fresh.size());
+    rt.heap.charge_growth(result.footprint(), until - begin + fresh.footprint());
     result.append(text, begin, until);
     result.append(fresh);
     begin = until;
     ++n;
   };
   if (old.empty()) {
-    for (const size_t at : character_offsets(text.bytes())) {
-      if (max_count >= 0 && n >= max_count) break;
+    for (size_t at = 0; max_count < 0 || n < max_count;) {
       put(at);
+      if (at == text.size()) break;
+      at += code_point_at(text.bytes(), at).length;
     }
   } else {
-    for (size_t at = text.bytes().find(old); at != std::string::npos && (max_count < 0 || n < max_count);
-         at = text.bytes().find(old, begin)) {
+    while (max_count < 0 || n < max_count) {
+      const size_t at = find_first(text.bytes(), old, begin);
+      if (at == std::string::npos) break;
       put(at);
       begin = at + old.size();
     }
   }
+  rt.heap.check_text(result.footprint() + text.size() - begin);
   result.append(text, begin, text.size());
   return rt.heap.text(std::move(result));
 }
@@ -313,7 +320,7 @@ Value method_join(Runtime& rt, const Value& self, const Arguments& arguments) {
   for (const Value& item : rt.iterate(*bound[0])->items) {
     if (!is_first) rt.append_str(result, self);
     is_first = false;
-    rt.heap.charge_growth(result.size(), require_text(rt, item, "sequence item").size());
+    rt.heap.charge_growth(result, require_text(rt, item, "sequence item"));
     result.append(item.text());
   }
   return rt.heap.text(std::move(result));
@@ -374,7 +381,7 @@ Value method_format(Runtime& rt, const Value& self, const Arguments& arguments) 
   for (size_t at = 0; at < bytes.size();) {
     const size_t brace = bytes.find_first_of("{}", at);
     const size_t end = brace == std::string::npos ? bytes.size() : brace;
-    rt.heap.charge_growth(result.size(), end - at);
+    rt.heap.charge_growth(result.footprint(), end - at);
     result.append(format, at, end);
     if (end == bytes.size()) break;
     if (end + 1 < bytes.size() && bytes[end + 1] == bytes[end]) {
@@ -420,7 +427,7 @@ Value method_items(Runtime& rt, const Value& self, const Arguments& arguments) {
   rt.bind("items()", arguments, {});
   List* list = rt.heap.list(ListFlavour::kItems);
   for (const auto& [key, value] : self.dict().entries) {
-    list->items.push_back(Value::of(rt.heap.list(ListFlavour::kTuple, {key, value})));
+    rt.heap.push(*list, Value::of(rt.heap.list(ListFlavour::kTuple, {key, value})));
   }
   return Value::of(list);
 }
@@ -428,7 +435,7 @@ Value method_items(Runtime& rt, const Value& self, const Arguments& arguments) {
 Value method_keys(Runtime& rt, const Value& self, const Arguments& arguments) {
   rt.bind("keys()", arguments, {});
   List* list = rt.heap.list(ListFlavour::kKeys);
-  rt.heap.charge(self.dict().entries.size());
+  rt.heap.charge_items(self.dict().entries.size());
   for (const auto& entry : self.dict().entries) list->items.push_back(entry.first);
   return Value::of(list);
 }
@@ -436,7 +443,7 @@ Value method_keys(Runtime& rt, const Value& self, const Arguments& arguments) {
 Value method_values(Runtime& rt, const Value& self, const Arguments& arguments) {
   rt.bind("values()", arguments, {});
   List* list = rt.heap.list(ListFlavour::kValues);
-  rt.heap.charge(self.dict().entries.size());
+  rt.heap.charge_items(self.dict().entries.size());
   for (const auto& entry : self.dict().entries) list->items.push_back(entry.second);
   return Value::of(list);
 }
@@ -445,7 +452,7 @@ Value method_copy(Runtime& rt, const Value& self, const Arguments& arguments) {
   rt.bind("copy()", arguments, {});
   if (self.is(Kind::kList)) return Value::of(rt.heap.list(self.list().flavour, self.list().items));
   Dict* dict = rt.heap.dict();
-  rt.heap.charge(self.dict().entries.size());
+  rt.heap.charge_items(2 * self.dict().entries.size());
   dict->entries = self.dict().entries;
   return Value::of(dict);
 }

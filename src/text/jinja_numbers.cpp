@@ -221,8 +221,8 @@ Value Runtime::repeated(const Value& sequence, const Value& count) {
     const MarkedText& text = sequence.text();
     const size_t limit = heap.limits().text_bytes;
     if (text.empty() || n == 0) return heap.text("");
-    if (n > static_cast<Int>(limit / text.size())) heap.charge_text(limit + 1);
-    heap.charge_text(text.size() * static_cast<size_t>(n));
+    if (n > static_cast<Int>(limit / text.footprint())) heap.check_text(limit + 1);
+    heap.charge_text(text.footprint() * static_cast<size_t>(n));
     MarkedText result;
     for (Int i = 0; i < n; ++i) result.append(text);
     return heap.text(std::move(result));
@@ -232,7 +232,7 @@ Value Runtime::repeated(const Value& sequence, const Value& count) {
   if (items.empty()) return Value::of(result);
   if (n > heap.limits().steps) heap.charge(static_cast<size_t>(heap.limits().steps) + 1);
   for (Int i = 0; i < n; ++i) {
-    heap.charge(items.size());
+    heap.charge_items(items.size());
     result->items.insert(result->items.end(), items.begin(), items.end());
   }
   return Value::of(result);
@@ -250,15 +250,17 @@ Value Runtime::binary(ExpressionKind kind, const Value& a, const Value& b) {
   }
   if (kind == ExpressionKind::kAdd && a.kind() == b.kind() && is_sequence(a) && is_sequence(b)) {
     if (a.is(Kind::kText)) {
-      heap.charge_text(a.text().size() + b.text().size());
+      heap.charge_text(a.text().footprint() + b.text().footprint());
       MarkedText result = a.text();
       result.append(b.text());
       return heap.text(std::move(result));
     }
     if (a.list().flavour == b.list().flavour) {
-      std::vector<Value> items = a.list().items;
-      items.insert(items.end(), b.list().items.begin(), b.list().items.end());
-      return Value::of(heap.list(a.list().flavour, std::move(items)));
+      List* result = heap.list(a.list().flavour);
+      heap.charge_items(a.list().items.size() + b.list().items.size());
+      result->items = a.list().items;
+      result->items.insert(result->items.end(), b.list().items.begin(), b.list().items.end());
+      return Value::of(result);
     }
   }
   if (kind == ExpressionKind::kMultiply) {

@@ -102,7 +102,7 @@ MarkedText Runtime::str(const Value& value) {
 void Runtime::append_str(MarkedText& out, const Value& value) {
   if (value.is(Kind::kUndefined)) return;
   if (value.is(Kind::kText)) {
-    heap.charge_growth(out.size(), value.text().size());
+    heap.charge_growth(out, value.text());
     out.append(value.text());
     return;
   }
@@ -111,7 +111,7 @@ void Runtime::append_str(MarkedText& out, const Value& value) {
 
 namespace {
 
-void append_repr_of_text(MarkedText& out, const MarkedText& text) {
+void append_repr_of_text(const Heap& heap, MarkedText& out, const MarkedText& text) {
   const std::string& bytes = text.bytes();
   const bool has_single = bytes.find('\'') != std::string::npos;
   const char quote = has_single && bytes.find('"') == std::string::npos ? '"' : '\'';
@@ -134,6 +134,7 @@ void append_repr_of_text(MarkedText& out, const MarkedText& text) {
                                     : fmt::format("\\U{:08x}", c.code),
                  is_marked);
     }
+    heap.check_text(out.footprint());
     at += c.length;
   }
   out.append(std::string_view(&quote, 1));
@@ -165,8 +166,8 @@ void Runtime::append_repr(MarkedText& out, const Value& value, int depth) {
     case Kind::kFloat:
       return out.append(float_text(value.real()));
     case Kind::kText:
-      heap.charge_growth(out.size(), value.text().size());
-      return append_repr_of_text(out, value.text());
+      heap.charge_growth(out, value.text());
+      return append_repr_of_text(heap, out, value.text());
     case Kind::kDict: {
       out.append("{");
       bool is_first = true;
@@ -291,7 +292,7 @@ bool Runtime::contains(const Value& container, const Value& item) {
         fail(fmt::format("'in <string>' requires string as left operand, not {}", type_name(item)));
       }
       heap.charge(1 + (container.text().size() + item.text().size()) / 64);
-      return container.text().bytes().find(item.text().bytes()) != std::string::npos;
+      return find_first(container.text().bytes(), item.text().bytes()) != std::string::npos;
     case Kind::kDict:
       return find(container.dict(), item) != nullptr;
     case Kind::kList: {
@@ -339,13 +340,13 @@ List* Runtime::iterate(const Value& value) {
   List* result = heap.list();
   if (value.is(Kind::kText)) {
     const MarkedText& text = value.text();
-    const std::vector<size_t> offsets = character_offsets(text.bytes());
-    heap.charge(offsets.size());
-    for (size_t i = 0; i + 1 < offsets.size(); ++i) {
-      result->items.push_back(heap.text(text.slice(offsets[i], offsets[i + 1])));
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = at + code_point_at(text.bytes(), at).length;
+      heap.push(*result, heap.text(text.slice(at, end)));
+      at = end;
     }
   } else if (value.is(Kind::kDict)) {
-    heap.charge(value.dict().entries.size());
+    heap.charge_items(value.dict().entries.size());
     for (const auto& entry : value.dict().entries) result->items.push_back(entry.first);
   } else if (!value.is(Kind::kUndefined)) {
     fail(fmt::format("'{}' object is not iterable", type_name(value)));
@@ -377,7 +378,7 @@ void Runtime::set(Dict& dict, const Value& key, const Value& value) {
   if (const Value* found = find(dict, key)) {
     *const_cast<Value*>(found) = value;
   } else {
-    heap.charge(1);
+    heap.charge_items(2);
     dict.entries.emplace_back(key, value);
   }
 }
@@ -435,10 +436,10 @@ Value Runtime::item(const Value& object, const Value& index) {
       if (at < 0) at += size;
       if (at >= 0 && at < size) {
         if (!is_text) return object.list().items[static_cast<size_t>(at)];
-        heap.charge(object.text().size() / 16);
-        const std::vector<size_t> offsets = character_offsets(object.text().bytes());
-        const auto i = static_cast<size_t>(at);
-        return heap.text(object.text().slice(offsets[i], offsets[i + 1]));
+        heap.charge(object.text().size() / 64);
+        const std::string& bytes = object.text().bytes();
+        const size_t begin = character_offset(bytes, static_cast<size_t>(at));
+        return heap.text(object.text().slice(begin, begin + code_point_at(bytes, begin).length));
       }
     }
   }
@@ -478,12 +479,15 @@ Value Runtime::slice(const Value& object, const std::optional<Value>& start, con
   const Int last = clamp(part(stop), stride < 0 ? Int{-1} : size);
   if (is_text) {
     const MarkedText& text = object.text();
-    heap.charge(1 + text.size() / 16);
-    const std::vector<size_t> offsets = character_offsets(text.bytes());
     if (stride == 1) {
-      const size_t begin = offsets[static_cast<size_t>(first)];
-      return heap.text(text.slice(begin, first < last ? offsets[static_cast<size_t>(last)] : begin));
+      heap.charge(1 + text.size() / 64);
+      const auto n = static_cast<size_t>(std::max(last - first, Int{0}));
+      const size_t begin = character_offset(text.bytes(), static_cast<size_t>(first));
+      return heap.text(
+          text.slice(begin, begin + character_offset(std::string_view(text.bytes()).substr(begin), n)));
     }
+    heap.charge(static_cast<size_t>(size));
+    const std::vector<size_t> offsets = character_offsets(text.bytes());
     MarkedText result;
     for (Int i = first; stride > 0 ? i < last : i > last; i += stride) {
       heap.charge(1);
@@ -494,8 +498,7 @@ Value Runtime::slice(const Value& object, const std::optional<Value>& start, con
   }
   List* result = heap.list(object.list().flavour);
   for (Int i = first; stride > 0 ? i < last : i > last; i += stride) {
-    heap.charge(1);
-    result->items.push_back(object.list().items[static_cast<size_t>(i)]);
+    heap.push(*result, object.list().items[static_cast<size_t>(i)]);
     if (stride > size || stride < -size) break;
   }
   return Value::of(result);

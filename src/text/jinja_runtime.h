@@ -25,9 +25,9 @@ struct Arguments {
 struct JsonStyle {
   bool ensure_ascii = false;
   bool sort_keys = false;
-  std::optional<std::string> indent;  ///< of one level; with it, one element per line
-  std::string item_separator = ", ";
-  std::string key_separator = ": ";
+  std::optional<std::string_view> indent;  ///< of one level; with it, one element per line
+  std::string_view item_separator = ", ";
+  std::string_view key_separator = ": ";
 };
 
 class Runtime {

@@ -74,6 +74,14 @@ std::vector<size_t> character_offsets(std::string_view text) {
   return offsets;
 }
 
+size_t character_offset(std::string_view text, size_t index) {
+  size_t at = 0;
+  for (; at < text.size(); ++at) {
+    if ((static_cast<unsigned char>(text[at]) & 0xC0) != 0x80 && index-- == 0) break;
+  }
+  return at;
+}
+
 size_t count_characters(std::string_view text) {
   return static_cast<size_t>(std::count_if(
       text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));

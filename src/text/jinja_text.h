@@ -22,6 +22,8 @@ class MarkedText {
   const std::vector<PlainSpan>& marks() const { return marks_; }
   size_t size() const { return bytes_.size(); }
   bool empty() const { return bytes_.empty(); }
+  /// The memory it takes: of the bytes and of the marks.
+  size_t footprint() const { return bytes_.size() + marks_.size() * sizeof(PlainSpan); }
 
   void append(std::string_view bytes, bool is_marked = false);
   void append(const MarkedText& other) { append(other, 0, other.size()); }
@@ -48,6 +50,13 @@ MarkedText strip(const MarkedText& text, bool left, bool right, Predicate is_str
 /// Byte offsets of all characters of valid UTF-8, and the end.
 std::vector<size_t> character_offsets(std::string_view text);
 size_t count_characters(std::string_view text);
+/// The byte offset of character `index`, at most the end.
+size_t character_offset(std::string_view text, size_t index);
+
+/// Where `part` is found in `text`, first at or after `from` or last of all, or npos; in linear time.
+size_t find_first(std::string_view text, std::string_view part, size_t from = 0);
+size_t find_last(std::string_view text, std::string_view part);
+
 /// The code point at `at` of valid UTF-8, and its length in bytes.
 struct CodePoint {
   uint32_t code;

@@ -157,7 +157,8 @@ struct Namespace {
 
 struct Limits {
   int64_t steps = 1'000'000;      ///< statements, operations, elements, and 64 bytes of text each
-  size_t text_bytes = 16u << 20;  ///< of any one text, and of the output
+  size_t text_bytes = 16u << 20;  ///< of any one text with its marks, and of the output
+  size_t heap_bytes = 48u << 20;  ///< of all values that one render makes
   int macro_depth = 32;
   int evaluation_depth = 700;  ///< nodes of the tree being evaluated at one time: bounds the C++ stack
   int value_depth = 100;       ///< of lists in lists, when printed or compared
@@ -197,11 +198,13 @@ struct Loop {
   Value last_changed;
 };
 
-/// Owns every object of one render. `charge` is called before work is done; it throws Error(kUsage) past the
-/// limit.
+/// Owns every object of one render, to its end: what is made counts against the limit of bytes for good.
+/// `charge` is called before work is done, the others before memory is taken; all throw Error(kUsage) past
+/// the limit.
 class Heap {
  public:
-  explicit Heap(const Limits& limits) : limits_(limits), steps_left_(limits.steps) {}
+  explicit Heap(const Limits& limits)
+      : limits_(limits), steps_left_(limits.steps), bytes_left_(limits.heap_bytes) {}
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
@@ -214,8 +217,23 @@ class Heap {
   }
   /// Work on this many bytes of text; refuses what is over the limit of one text.
   void charge_text(size_t n_bytes);
-  /// Before `more` bytes are appended to a text of `have`.
+  /// Before `more` bytes are appended to a text of `have`; with marks, their footprints.
   void charge_growth(size_t have, size_t more);
+  void charge_growth(const MarkedText& have, const MarkedText& more) {
+    charge_growth(have.footprint(), more.footprint());
+  }
+  /// Refuses a text over the limit of one text; no work.
+  void check_text(size_t n_bytes) const;
+  /// Memory that lives until the end of the render.
+  void charge_bytes(size_t n_bytes) {
+    if (n_bytes > bytes_left_) out_of_bytes();
+    bytes_left_ -= n_bytes;
+  }
+  /// The work and the memory of `n` elements of a list, or of twice as many for the entries of a dict.
+  void charge_items(size_t n) {
+    charge(n);
+    charge_bytes(n * sizeof(Value));
+  }
   [[noreturn]] void fail(const std::string& message) const;  ///< Error(kUsage) naming the line
 
   Value text(MarkedText text);
@@ -223,6 +241,11 @@ class Heap {
   const MarkedText* name(std::string_view bytes);  ///< for undefined values
   List* list(ListFlavour flavour = ListFlavour::kList);
   List* list(ListFlavour flavour, std::vector<Value> items);
+  /// One more element of a list; one step.
+  void push(List& list, const Value& item) {
+    charge_items(1);
+    list.items.push_back(item);
+  }
   Dict* dict();
   Namespace* name_space();
   Callable* callable(const Callable& callable);
@@ -230,9 +253,11 @@ class Heap {
 
  private:
   [[noreturn]] void out_of_steps() const;
+  [[noreturn]] void out_of_bytes() const;
 
   Limits limits_;
   int64_t steps_left_;
+  size_t bytes_left_;
   std::deque<MarkedText> texts_;
   std::deque<List> lists_;
   std::deque<Dict> dicts_;

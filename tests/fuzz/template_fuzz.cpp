@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     chaski::jinja::Limits limits;
     limits.steps = 5000;
     limits.text_bytes = 1u << 16;
+    limits.heap_bytes = 1u << 20;
     chaski::jinja::Interpreter interpreter(*program, limits);
     interpreter.define("messages", interpreter.from_json(messages, true));
     interpreter.define("tools", chaski::jinja::Value::none());

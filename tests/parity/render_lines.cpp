@@ -1,5 +1,6 @@
 // Test program: renders chat templates for comparison with another engine. Each line of stdin is a JSON
-// object {template, bos_token, eos_token, messages, options}; each line of stdout {text, spans} or {error}.
+// object {template, bos_token, eos_token, special_tokens, messages, options}; each line of stdout {text,
+// spans} or {error}.
 #include <iostream>
 #include <map>
 #include <string>
@@ -19,9 +20,15 @@ chaski::OrderedJson render_line(const std::string& line) {
     const auto source = request.at("template").get<std::string>();
     auto found = templates.find(source);
     if (found == templates.end()) {
+      chaski::SpecialTokens special_tokens;
+      const OrderedJson more = request.value("special_tokens", OrderedJson::object());
+      for (const auto& [name, text] : more.items()) {
+        special_tokens.emplace_back(name, text.get<std::string>());
+      }
       found = templates
                   .emplace(source, chaski::ChatTemplate(source, request.at("bos_token").get<std::string>(),
-                                                        request.at("eos_token").get<std::string>()))
+                                                        request.at("eos_token").get<std::string>(),
+                                                        std::move(special_tokens)))
                   .first;
     }
     const OrderedJson& given = request.at("options");

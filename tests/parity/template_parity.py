@@ -1,7 +1,8 @@
 """Chat templates: chaski's rendering against Jinja2, set up as transformers sets it up, on random conversations.
 
 Every template of --templates (those for training left out) and the one in --gguf renders each conversation twice; the
-texts must be equal byte for byte, and where Jinja2 raises, chaski must refuse. Exits 1 at differences.
+texts must be equal byte for byte, and where Jinja2 raises, chaski must refuse. Llama 3's templates must be among them,
+and each of those must have rendered. Exits 1 at differences and at what is missing.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import jinja2.ext
 import jinja2.sandbox
 
 BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"
+SPECIAL_TOKENS = {"pad_token": "<|finetune_right_pad_id|>", "unk_token": "<unk>"}
 DATE = "26 Jul 2024"
+REQUIRED = ("llama3.jinja", "llama3_1.jinja", "llama3_2.jinja")
 REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -245,7 +248,7 @@ def template_of_gguf(path):
 
 
 def reference(template, messages, options):
-    variables = dict(options.get("extra", {}), date_string=options["date_string"])
+    variables = dict(SPECIAL_TOKENS, **options.get("extra", {}), date_string=options["date_string"])
     variables.setdefault("documents", None)
     try:
         return {"text": template.render(
@@ -270,13 +273,16 @@ def main():
                if not p.name.endswith("_training.jinja")}
     if args.gguf:
         sources["gguf"] = template_of_gguf(args.gguf)
-    if not sources:
-        sys.exit(f"no templates in {args.templates}")
+    required = REQUIRED + (("gguf",) if args.gguf else ())
+    missing = [name for name in required if not sources.get(name)]
+    if missing:
+        sys.exit(f"missing templates: {', '.join(missing)} (in {args.templates})")
     compiled = {name: env.from_string(source) for name, source in sources.items()}
 
     conversations = Conversations(args.seed)
     n_equal = n_refused = n_different = 0
     per_template = {}
+    rendered = set()
     batch = 20
     program = subprocess.Popen([args.render_lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for _ in range((args.n + batch - 1) // batch):
@@ -284,7 +290,8 @@ def main():
         for _ in range(batch):
             messages, options = conversations.conversation()
             cases += [(name, messages, options) for name in sources]
-        lines = [json.dumps(dict(template=sources[name], bos_token=BOS, eos_token=EOS, messages=messages, options=options))
+        lines = [json.dumps(dict(template=sources[name], bos_token=BOS, eos_token=EOS, special_tokens=SPECIAL_TOKENS,
+                                 messages=messages, options=options))
                  for name, messages, options in cases]
         for (name, messages, options), line in zip(cases, lines):
             program.stdin.write(line.encode() + b"\n")
@@ -295,6 +302,7 @@ def main():
                 n_refused += 1
             elif theirs.get("text") == ours.get("text") and "error" not in ours:
                 n_equal += 1
+                rendered.add(name)
             else:
                 n_different += 1
                 per_template[name] = per_template.get(name, 0) + 1
@@ -307,7 +315,10 @@ def main():
           f"{n_refused} refused by both, {n_different} different")
     if per_template:
         print(per_template)
-    sys.exit(1 if n_different or program.returncode != 0 else 0)
+    never = [name for name in required if name not in rendered]
+    if never:
+        print(f"never rendered: {', '.join(never)}")
+    sys.exit(1 if n_different or never or program.returncode != 0 else 0)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "text/chat_template.h"
+#include "text/jinja_text.h"
 
 namespace chaski {
 namespace {
@@ -113,6 +121,17 @@ TEST(ChatTemplate, PinsTheDateForTheVariableAndForTheClock) {
       "{{ date_string }}|{{ strftime_now('%d %b %Y') }}|{{ strftime_now('%Y-%m-%d') }}";
   EXPECT_EQ(render(source, "[]", options).text, "26 Jul 2024|26 Jul 2024|2024-07-26");
   EXPECT_EQ(text_of("{{ date_string is defined }}"), "False");
+}
+
+TEST(ChatTemplate, DefinesTheSpecialTokensThatHaveATextAsTransformersDoes) {
+  const std::string source = "{{ pad_token }}|{{ unk_token is defined }}|{{ sep_token is defined }}";
+  const ChatTemplate chat(source, "<s>", "</s>", {{"pad_token", "<pad>"}, {"unk_token", ""}});
+  const RenderedPrompt prompt = chat.render(json("[]"));
+  EXPECT_EQ(prompt.text, "<pad>|False|False");
+  EXPECT_TRUE(prompt.user_spans.empty());
+  RenderOptions options;
+  options.extra = json(R"({"pad_token": "mine"})");
+  EXPECT_EQ(chat.render(json("[]"), options).text, "mine|False|False");
 }
 
 TEST(ChatTemplate, GivesReasoningUnderTheNamesThatTemplatesRead) {
@@ -248,6 +267,136 @@ TEST(ChatTemplate, StopsEndlessWorkByTheStepLimitWithinTwoSeconds) {
     EXPECT_THAT(error.what(), HasSubstr("template line 1")) << source;
     EXPECT_LT(watch.seconds(), 2.0) << source;
   }
+}
+
+// What rendering in a process of its own costs; "" stands for a refusal.
+struct Cost {
+  std::string text;
+  double cpu_seconds = 0;
+  double mebibytes = 0;  ///< by which the resident set grew at most
+};
+
+long resident_kib() {
+  long n_pages = 0;
+  std::ifstream("/proc/self/statm") >> n_pages >> n_pages;
+  return n_pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+Cost cost_of(const std::string& source, const OrderedJson& messages) {
+  const long before_kib = resident_kib();
+  std::array<int, 2> ends{};
+  EXPECT_EQ(pipe(ends.data()), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::string text = "no error of use";
+    try {
+      text = ChatTemplate(source, "<s>", "</s>").render(messages).text;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kUsage) text.clear();
+    }
+    const std::string shown = text.substr(0, 100);
+    _exit(write(ends[1], shown.data(), shown.size()) == static_cast<ssize_t>(shown.size()) ? 0 : 1);
+  }
+  close(ends[1]);
+  std::array<char, 128> buffer{};
+  const ssize_t n = read(ends[0], buffer.data(), buffer.size());
+  close(ends[0]);
+  int status = 0;
+  rusage usage{};
+  EXPECT_EQ(wait4(child, &status, 0, &usage), child);
+  EXPECT_EQ(status, 0) << source;
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return {std::string(buffer.data(), static_cast<size_t>(std::max<ssize_t>(n, 0))),
+          seconds(usage.ru_utime) + seconds(usage.ru_stime),
+          static_cast<double>(usage.ru_maxrss - before_kib) / 1024};
+}
+
+void expect_cheap(const std::string& source, const std::string& text) {
+  const OrderedJson messages = json(R"([{"role": "user", "content": "x"}])");
+  const Cost cost = cost_of(source, messages);
+  EXPECT_EQ(cost.text, text) << source;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(cost.cpu_seconds, 2.0) << source;
+  EXPECT_LT(cost.mebibytes, 64.0) << source;
+#endif
+}
+
+TEST(ChatTemplate, SearchesInLinearTimeWhateverTheTexts) {
+  const std::string late = "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}";
+  const std::string early = "{% set a = 'a' * 4000000 %}{% set b = 'b' ~ 'a' * 2000000 %}";
+  expect_cheap(late + "{{ b in a }}{{ 'aa' in a }}", "FalseTrue");
+  for (const std::string& texts : {late, early}) {
+    expect_cheap(texts + "{{ a.find(b) }}", "-1");
+    expect_cheap(texts + "{{ a.rfind(b) }}", "-1");
+    expect_cheap(texts + "{{ a.count(b) }}", "0");
+    expect_cheap(texts + "{{ a.replace(b, 'x')|length }}", "4000000");
+    expect_cheap(texts + "{{ a.split(b)|length }}", "1");
+    expect_cheap(texts + "{{ a.rsplit(b)|length }}", "1");
+    expect_cheap(texts + "{{ a.partition(b)|length }}", "3");
+    expect_cheap(texts + "{{ a.rpartition(b)|length }}", "3");
+  }
+  expect_cheap("{% set a = ('a' * 2000 ~ 'c') * 2000 %}{{ a.count('a' * 2000 ~ 'b') }}", "0");
+  expect_cheap("{% set a = ('ab' * 2000 ~ 'c') * 1000 %}{{ a.count('ab' * 1000) }}", "2000");
+}
+
+TEST(ChatTemplate, FindsWhatPythonFindsInTextsOfFewLetters) {
+  std::mt19937 random(1);
+  const auto text_of_length = [&](size_t n) {
+    std::string text;
+    while (text.size() < n) text.push_back(random() % 3 == 0 ? 'b' : 'a');
+    return text;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    const std::string text = text_of_length(random() % 40);
+    std::string part = text_of_length(random() % 7);
+    if (i % 2 == 0) part += part;
+    const size_t from = random() % (text.size() + 1);
+    ASSERT_EQ(jinja::find_first(text, part, from), text.find(part, from)) << text << " " << part;
+    ASSERT_EQ(jinja::find_last(text, part), text.rfind(part)) << text << " " << part;
+  }
+}
+
+TEST(ChatTemplate, RefusesTextsThatGrowInJsonBeforeTheyAreMade) {
+  expect_cheap("{{ range(1000)|list|tojson(separators=('a' * 1000000, ':'))|length }}", "");
+  expect_cheap("{{ {'a': 1, 'b': 2, 'c': 3}|tojson(separators=('a', 'b' * 15000000))|length }}", "");
+  expect_cheap("{{ ('\\x01' * 12000000)|tojson|length }}", "");
+  expect_cheap("{{ ['\\x01' * 12000000]|string|length }}", "");
+}
+
+TEST(ChatTemplate, CountsMarksBeforeTheyAreMade) {
+  const std::string mark = "{% set c = messages[0].content %}{% set n = namespace(x=c ~ '-') %}";
+  expect_cheap(mark + "{{ (n.x * 8000000)|length }}", "");
+  expect_cheap(mark + "{{ ('x' * 1900000).replace('', c)|length }}", "");
+  expect_cheap(mark + "{{ ([c] * 400000)|join('-')|length }}", "");
+  expect_cheap(mark + "{{ '-'.join([c] * 400000)|length }}", "");
+  expect_cheap(mark + "{% for i in range(30) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x|length }}", "");
+  expect_cheap(mark + "{{ (n.x * 1000)|length }}", "2000");
+}
+
+TEST(ChatTemplate, BoundsTheMemoryOfAllValuesOfARender) {
+  const std::string set = "{% set n = namespace(x=[], s='a' * 1000000) %}{% for i in range(100000) %}";
+  for (const char* const body :
+       {"{% set n.x = n.x + [n.s|upper] %}", "{% set n.s = 'a' * 1000000 ~ i %}", "{% set n.x = [n.x, i] %}",
+        "{% set y = range(1000) %}", "{% set y = {'a': 1, 'b': 2, 'c': 3} %}", "{% set n.x = n.x + [i, i] %}",
+        "{{ nothing is defined }}{{ n.nothing is defined }}", "{% set y = n.s[1] ~ n.s[2] %}",
+        "{% for j in 'abcdefghijklmnop' %}{% endfor %}", "{% set y = n.s[1:] %}"}) {
+    expect_cheap(set + body + "{% endfor %}{{ n.x|length }}", "");
+  }
+  expect_cheap("{{ (range(100000)|list * 4)|sort|length }}", "");
+  expect_cheap("{{ ('é' * 4000000)|list|length }}", "");
+  expect_cheap("{% set a = 'é' * 2000000 %}{{ a[0] }}{{ a[-1] }}{{ a[1999999:] }}{{ a[:1] }}", "éééé");
+}
+
+TEST(ChatTemplate, RendersMessagesOfManyMebibytes) {
+  OrderedJson messages = json(R"([{"role": "user", "content": ""}])");
+  messages[0]["content"] = std::string(8u << 20, 'x');
+  const std::string around = "<s><|h|>user<|/h|><|eot|><|h|>assistant<|/h|>";
+  EXPECT_EQ(ChatTemplate(kChat, "<s>", "</s>").render(messages).text.size(), (8u << 20) + around.size());
+  messages[0]["content"] = std::string((16u << 20) - 16, 'x');
+  const ChatTemplate plain("{{ messages[0].content }}", "", "");
+  EXPECT_EQ(plain.render(messages).text.size(), (16u << 20) - 16);
 }
 
 TEST(ChatTemplate, HasNoWayToClassesOrFiles) {
