@@ -43,7 +43,7 @@ struct Fixture {
     request.sampling.top_k = 50;
     request.sampling.repetition_penalty = 1.1;
     request.sampling.seed = 7;
-    request.max_new_tokens = 12;
+    request.max_new_tokens = 8;
     return request;
   }
 };
