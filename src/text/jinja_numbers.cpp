@@ -224,6 +224,7 @@ Value Runtime::repeated(const Value& sequence, const Value& count) {
     if (n > static_cast<Int>(limit / text.footprint())) heap.check_text(limit + 1);
     heap.charge_text(text.footprint() * static_cast<size_t>(n));
     MarkedText result;
+    result.reserve(text.size() * static_cast<size_t>(n));
     for (Int i = 0; i < n; ++i) result.append(text);
     return heap.text(std::move(result));
   }

@@ -121,6 +121,7 @@ bool is_final_sigma(std::string_view text, size_t at) {
 template <typename Choose>
 MarkedText map_case(const MarkedText& text, Choose choose) {
   MarkedText result;
+  result.reserve(text.size());
   const std::string& bytes = text.bytes();
   std::string mapped;
   for (size_t at = 0; at < bytes.size();) {

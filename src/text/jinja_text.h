@@ -25,6 +25,7 @@ class MarkedText {
   /// The memory it takes: of the bytes and of the marks.
   size_t footprint() const { return bytes_.size() + marks_.size() * sizeof(PlainSpan); }
 
+  void reserve(size_t n_bytes) { bytes_.reserve(n_bytes); }
   void append(std::string_view bytes, bool is_marked = false);
   void append(const MarkedText& other) { append(other, 0, other.size()); }
   void append(const MarkedText& other, size_t begin, size_t end);
