@@ -11,11 +11,11 @@ namespace {
   throw Error(ErrorCode::kCorrupt, "read JSON", fmt::format("{}: {}", where, message));
 }
 
-/// Builds the tree from parse events, refusing depth and duplicate keys as they appear.
+/// Builds the tree from parse events, refusing depth, number and duplicate keys as they appear.
 template <typename J>
 class TreeBuilder : public nlohmann::json_sax<J> {
  public:
-  TreeBuilder(std::string_view where, int max_depth) : where_(where), max_depth_(max_depth) {}
+  TreeBuilder(std::string_view where, const JsonLimits& limits) : where_(where), limits_(limits) {}
 
   bool null() override { return put(J(nullptr)); }
   bool boolean(bool value) override { return put(J(value)); }
@@ -49,6 +49,9 @@ class TreeBuilder : public nlohmann::json_sax<J> {
 
  private:
   J* place(J&& value) {
+    if (++n_nodes_ > limits_.max_nodes) {
+      fail(where_, fmt::format("more than {} values", limits_.max_nodes));
+    }
     if (stack_.empty()) {
       root_ = std::move(value);
       return &root_;
@@ -65,8 +68,8 @@ class TreeBuilder : public nlohmann::json_sax<J> {
     return true;
   }
   bool open(J&& container) {
-    if (static_cast<int>(stack_.size()) >= max_depth_) {
-      fail(where_, fmt::format("nested deeper than {} levels", max_depth_));
+    if (static_cast<int>(stack_.size()) >= limits_.max_depth) {
+      fail(where_, fmt::format("nested deeper than {} levels", limits_.max_depth));
     }
     stack_.push_back(place(std::move(container)));
     keys_.emplace_back();
@@ -81,7 +84,8 @@ class TreeBuilder : public nlohmann::json_sax<J> {
   }
 
   std::string_view where_;
-  int max_depth_;
+  const JsonLimits& limits_;
+  size_t n_nodes_ = 0;
   J root_;
   // Only the innermost container grows, so pointers to the outer ones stay valid.
   std::vector<J*> stack_;
@@ -89,7 +93,14 @@ class TreeBuilder : public nlohmann::json_sax<J> {
   std::vector<std::string> pending_key_;
 };
 
-/// The text with NaN, Infinity and -Infinity outside strings turned into strings.
+/// Whether the next character that is no white space is a colon.
+bool is_key_end(std::string_view text) {
+  const size_t at = text.find_first_not_of(" \t\r\n");
+  return at != std::string_view::npos && text[at] == ':';
+}
+
+/// The text with NaN, Infinity and -Infinity outside strings turned into strings, except as keys: those stay
+/// the errors that they are.
 std::string quote_nonfinite(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -105,7 +116,7 @@ std::string quote_nonfinite(std::string_view text) {
     }
     bool replaced = false;
     for (const std::string_view literal : {"NaN", "-Infinity", "Infinity"}) {
-      if (text.substr(i, literal.size()) == literal) {
+      if (text.substr(i, literal.size()) == literal && !is_key_end(text.substr(i + literal.size()))) {
         out.append("\"").append(literal).append("\"");
         i += literal.size();
         replaced = true;
@@ -131,7 +142,7 @@ J parse(std::string_view text, std::string_view where, const JsonLimits& limits)
     text = quoted;
   }
   if (text.substr(0, 3) == "\xEF\xBB\xBF") fail(where, "starts with a byte order mark, expected JSON text");
-  TreeBuilder<J> builder(where, limits.max_depth);
+  TreeBuilder<J> builder(where, limits);
   J::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }

@@ -1,5 +1,5 @@
-// Strict JSON: depth and size limits, duplicate keys refused, errors that name file and offset; and typed
-// getters that say which field was wrong. Nothing here knows what a field means.
+// Strict JSON: limits on depth, size and number of values, duplicate keys refused, errors that name file and
+// offset; and typed getters that say which field was wrong. Nothing here knows what a field means.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@ using OrderedJson = nlohmann::ordered_json;
 struct JsonLimits {
   size_t max_bytes = 64u << 20;
   int max_depth = 64;
+  /// Values of all kinds, containers too: a byte or two of text each can cost fifty in memory.
+  size_t max_nodes = 1'000'000;
   /// Accept the literals NaN, Infinity and -Infinity, as Python writes them; they become strings of that
   /// name, so that reading one as a number is an error and ignoring one is not.
   bool allow_nonfinite_literals = false;

@@ -5,16 +5,16 @@
 #include <bit>
 #include <cstring>
 
+#include "base/byte_alphabet.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/utf8.h"
+#include "base/llama3_specials.h"
 #include "format/llama_layout.h"
 
 namespace chaski {
 namespace {
 
 constexpr double kDeviation = 0.02;  // of every matrix's values
-constexpr int64_t kSpecials = 256;
 
 // ---- random bits: a stream of 64-bit words per (weight, row), each a pure function of its index
 
@@ -202,40 +202,10 @@ ModelConfig config_of(const NamedShape& shape) {
   config.rope_theta = 500000;
   config.rope_scaling = RopeScaling{32, 1, 4, 8192};
   config.tie_embeddings = true;
-  const auto first_special = static_cast<int32_t>(shape.vocab - kSpecials);
+  const auto first_special = static_cast<int32_t>(shape.vocab - kLlama3Specials);
   config.bos = first_special;
   config.eos = {first_special + 1, first_special + 8, first_special + 9};
   return config;
-}
-
-/// The 256 bytes as the printable characters that byte-level vocabularies write for them.
-std::vector<std::string> byte_tokens() {
-  std::vector<std::string> tokens(256);
-  uint32_t stand_in = 256;
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    const bool is_printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
-    append_utf8(tokens[byte], is_printable ? byte : stand_in++);
-  }
-  return tokens;
-}
-
-/// Llama 3.2's 256 special tokens.
-std::vector<std::string> special_tokens() {
-  std::vector<std::string> tokens = {"<|begin_of_text|>",
-                                     "<|end_of_text|>",
-                                     "<|reserved_special_token_0|>",
-                                     "<|reserved_special_token_1|>",
-                                     "<|finetune_right_pad_id|>",
-                                     "<|reserved_special_token_2|>",
-                                     "<|start_header_id|>",
-                                     "<|end_header_id|>",
-                                     "<|eom_id|>",
-                                     "<|eot_id|>",
-                                     "<|python_tag|>"};
-  for (int i = 3; static_cast<int64_t>(tokens.size()) < kSpecials; ++i) {
-    tokens.push_back(fmt::format("<|reserved_special_token_{}|>", i));
-  }
-  return tokens;
 }
 
 TokenizerData tokenizer_of(const ModelConfig& config) {
@@ -243,11 +213,14 @@ TokenizerData tokenizer_of(const ModelConfig& config) {
   TokenizerData data;
   data.gguf_model = "gpt2";
   data.gguf_pre = "llama-bpe";
-  data.tokens = byte_tokens();
-  const auto n_plain = static_cast<size_t>(config.vocab - kSpecials);
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    data.tokens.push_back(alphabet_from_bytes({&c, 1}));
+  }
+  const auto n_plain = static_cast<size_t>(config.vocab - kLlama3Specials);
   for (size_t i = 0; data.tokens.size() < n_plain; ++i) data.tokens.push_back(fmt::format("<|dummy_{}|>", i));
   data.token_types.assign(n_plain, kNormal);
-  for (std::string& token : special_tokens()) {
+  for (std::string& token : llama3_specials()) {
     data.tokens.push_back(std::move(token));
     data.token_types.push_back(kControl);
   }

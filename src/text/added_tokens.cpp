@@ -35,6 +35,8 @@ size_t space_after(std::string_view text, size_t begin, size_t ceiling) {
   return begin;
 }
 
+bool is_white_space(std::string_view text) { return space_after(text, 0, text.size()) == text.size(); }
+
 }  // namespace
 
 int32_t AddedTokens::child(int32_t node, unsigned char byte) const {
@@ -61,7 +63,7 @@ void AddedTokens::insert(const AddedToken& token, std::string_view text, bool is
   }
   CHECK(node != 0 && token_at_[node] < 0, "added token {} is empty or stands twice", token.id);
   token_at_[node] = static_cast<int32_t>(tokens_.size());
-  tokens_.push_back({token, is_special});
+  tokens_.push_back({token, is_special, !is_special && is_white_space(text)});
   has_normalized_ = has_normalized_ || token.normalized;
 }
 
@@ -90,7 +92,7 @@ void AddedTokens::find_pass(std::string_view text, const Rules& rules, bool norm
       if (token_at_[node] < 0) continue;
       const Entry& entry = tokens_[token_at_[node]];
       const bool touches_plain = plain != rules.plain.end() && plain->begin < end;
-      const bool may_match = !entry.is_special || (rules.parse_special && !touches_plain);
+      const bool may_match = touches_plain ? entry.may_be_plain : rules.parse_special || !entry.is_special;
       if (entry.token.normalized == normalized && may_match) {
         best = &entry;
         best_end = end;

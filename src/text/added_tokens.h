@@ -35,8 +35,9 @@ class AddedTokens {
     int32_t id;
   };
 
-  /// What may match: user-defined tokens always, special ones if `parse_special` and where they do not
-  /// overlap a span of `plain` (sorted, none empty).
+  /// What may match: special tokens only if `parse_special`; and over a span of `plain` (sorted, none empty)
+  /// nothing but user-defined tokens of white space, since chat templates may mark turns with any other.
+  /// Source: docs/sources.md#added-tokens.
   struct Rules {
     bool parse_special = false;
     std::span<const PlainSpan> plain;
@@ -52,6 +53,7 @@ class AddedTokens {
   struct Entry {
     AddedToken token;
     bool is_special = false;
+    bool may_be_plain = false;  // in what the user wrote, too
   };
   int32_t child(int32_t node, unsigned char byte) const;
   void find_pass(std::string_view text, const Rules& rules, bool normalized, Match gap,

@@ -35,6 +35,39 @@ uint64_t hash_bytes(std::string_view bytes) {
 /// than short probes.
 size_t table_size(size_t n) { return std::bit_ceil(n + n / 3 + 2); }
 
+/// The parts of a piece while they merge: a doubly linked list in one array, since text of one pre-token may
+/// be a gigabyte. A part from `at` to `end` keeps its end at its first place and, where it is longer than one
+/// place, -(at + 1) at its last.
+class PartList {
+ public:
+  explicit PartList(BpeScratch& s) : ids_(s.ids), links_(s.links), n_(static_cast<int32_t>(s.ids.size())) {
+    links_.resize(ids_.size());
+    for (int32_t i = 0; i < n_; ++i) links_[i] = i + 1;
+  }
+
+  int32_t end() const { return n_; }
+  int32_t next(int32_t at) const { return links_[at]; }
+  int32_t previous(int32_t at) const {
+    if (at == 0) return -1;
+    const int32_t link = links_[at - 1];
+    return link < 0 ? -link - 1 : at - 1;
+  }
+  int32_t id(int32_t at) const { return ids_[at]; }  ///< -1 where no part begins any more
+  /// The part at `at` and its next become one part of this id.
+  void join(int32_t at, int32_t id) {
+    const int32_t gone = links_[at];
+    ids_[at] = id;
+    ids_[gone] = -1;
+    links_[at] = links_[gone];
+    links_[links_[at] - 1] = -at - 1;
+  }
+
+ private:
+  std::vector<int32_t>& ids_;
+  std::vector<int32_t>& links_;
+  int32_t n_;
+};
+
 [[noreturn]] void corrupt(std::string_view where, const std::string& message) {
   throw Error(ErrorCode::kCorrupt, "load tokenizer", fmt::format("{}: {}", where, message));
 }
@@ -222,54 +255,59 @@ void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
 }
 
 void Bpe::merge_long(std::string_view piece, BpeScratch& s, std::vector<int32_t>& ids) const {
+  // A queue of (rank, place); an entry whose rank is no longer that of its place is stale. Once it is full
+  // the stale ones go: what stays is at most one a part, so a quarter of room to spare is enough for all
+  // time.
   s.ids.clear();
-  s.merges.clear();
+  s.ids.reserve(piece.size());
+  s.queue.clear();
+  s.queue.reserve(piece.size() + piece.size() / 4 + 16);
+  const auto entry = [](uint32_t rank, int32_t at) {
+    return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(at);
+  };
   char last = 0;
   for (const char c : piece) {
     const int32_t id = byte_id(static_cast<unsigned char>(c));
     if (id < 0) continue;
-    if (!s.ids.empty()) s.merges.push_back(byte_merge(last, c));
+    const uint32_t rank = s.ids.empty() ? MergeTable::kNoMerge : byte_merge(last, c).rank;
+    if (rank != MergeTable::kNoMerge) s.queue.push_back(entry(rank, static_cast<int32_t>(s.ids.size()) - 1));
     s.ids.push_back(id);
     last = c;
   }
-  s.merges.resize(s.ids.size());
-  // A linked list of parts, and a queue of (rank, place); an entry whose rank is no longer that of its place
-  // is stale.
-  const auto n = static_cast<int32_t>(s.ids.size());
-  s.previous.resize(s.ids.size());
-  s.next.resize(s.ids.size());
-  s.queue.clear();
-  const auto entry = [](uint32_t rank, int32_t at) {
-    return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(at);
+  PartList parts(s);
+  const auto merge_at = [&](int32_t at) {
+    const int32_t next = parts.next(at);
+    return next < parts.end() ? merges_.find(parts.id(at), parts.id(next)) : MergeTable::Merge{};
   };
-  for (int32_t i = 0; i < n; ++i) {
-    s.previous[i] = i - 1;
-    s.next[i] = i + 1;
-    if (i + 1 == n) break;
-    if (s.merges[i].rank != MergeTable::kNoMerge) s.queue.push_back(entry(s.merges[i].rank, i));
-  }
-  std::make_heap(s.queue.begin(), s.queue.end(), std::greater<>());
+  const auto is_stale = [&](uint64_t e) {
+    const auto at = static_cast<int32_t>(e & UINT32_MAX);
+    return parts.id(at) < 0 || merge_at(at).rank != e >> 32;
+  };
   const auto refresh = [&](int32_t at) {
-    s.merges[at] = s.next[at] < n ? merges_.find(s.ids[at], s.ids[s.next[at]]) : MergeTable::Merge{};
-    if (s.merges[at].rank == MergeTable::kNoMerge) return;
-    s.queue.push_back(entry(s.merges[at].rank, at));
+    const uint32_t rank = merge_at(at).rank;
+    if (rank == MergeTable::kNoMerge) return;
+    if (s.queue.size() == s.queue.capacity()) {
+      s.queue.erase(std::remove_if(s.queue.begin(), s.queue.end(), is_stale), s.queue.end());
+      std::sort(s.queue.begin(), s.queue.end());  // which is a heap too
+      s.queue.erase(std::unique(s.queue.begin(), s.queue.end()), s.queue.end());
+    }
+    s.queue.push_back(entry(rank, at));
     std::push_heap(s.queue.begin(), s.queue.end(), std::greater<>());
   };
+  std::make_heap(s.queue.begin(), s.queue.end(), std::greater<>());
   while (!s.queue.empty()) {
     const uint64_t top = s.queue.front();
     std::pop_heap(s.queue.begin(), s.queue.end(), std::greater<>());
     s.queue.pop_back();
     const auto at = static_cast<int32_t>(top & UINT32_MAX);
-    if (s.merges[at].rank != top >> 32) continue;
-    const int32_t gone = s.next[at];
-    s.ids[at] = s.merges[at].id;
-    s.next[at] = s.next[gone];
-    if (s.next[at] < n) s.previous[s.next[at]] = at;
-    s.merges[gone] = {};
+    if (parts.id(at) < 0) continue;
+    const MergeTable::Merge merge = merge_at(at);
+    if (merge.rank != top >> 32) continue;
+    parts.join(at, merge.id);
     refresh(at);
-    if (s.previous[at] >= 0) refresh(s.previous[at]);
+    if (parts.previous(at) >= 0) refresh(parts.previous(at));
   }
-  for (int32_t at = 0; at < n; at = s.next[at]) ids.push_back(s.ids[at]);
+  for (int32_t at = 0; at < parts.end(); at = parts.next(at)) ids.push_back(parts.id(at));
 }
 
 }  // namespace chaski

@@ -65,8 +65,7 @@ class MergeTable {
 
 /// Buffers that a caller keeps from pre-token to pre-token, so that long ones do not allocate each time.
 struct BpeScratch {
-  std::vector<int32_t> ids, previous, next;
-  std::vector<MergeTable::Merge> merges;
+  std::vector<int32_t> ids, links;
   std::vector<uint64_t> queue;
 };
 
@@ -84,7 +83,8 @@ class Bpe {
   /// The token of a single byte, or -1.
   int32_t byte_id(unsigned char byte) const { return byte_ids_[byte]; }
 
-  /// Append the ids of one pre-token (under 2 GiB). n bytes take O(n log n) time at worst and constant stack.
+  /// Append the ids of one pre-token (under 2 GiB). n bytes take O(n log n) time at worst, constant stack
+  /// and 18 n bytes of scratch.
   /// Bytes without a token are left out, as the reference does where a vocabulary has no unknown token.
   void encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
 

@@ -68,9 +68,9 @@ class Tokenizer {
   /// up to a logarithm, stack constant. Throws Error(kUsage) for 2 GiB of text and more.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
-  /// The ids of a rendered prompt: special tokens are matched except where a match overlaps a span of `plain`
-  /// (sorted, in bytes of `text`). The edge of a span is no token boundary. `options.parse_special` is not
-  /// looked at.
+  /// The ids of a rendered prompt: added tokens are matched except where a match overlaps a span of `plain`
+  /// (sorted, in bytes of `text`); only user-defined white space is matched there too. The edge of a span is
+  /// no token boundary. `options.parse_special` is not looked at.
   std::vector<int32_t> encode_rendered(std::string_view text, std::span<const PlainSpan> plain,
                                        const EncodeOptions& options = {}) const;
 

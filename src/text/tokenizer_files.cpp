@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/byte_alphabet.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "text/byte_alphabet.h"
+#include "base/llama3_specials.h"
 
 namespace chaski {
 namespace tokenizer_files {
@@ -55,25 +56,6 @@ using namespace tokenizer_files;
 namespace {
 
 constexpr size_t kLlama3Ranks = 128000;
-constexpr size_t kLlama3Specials = 256;
-
-/// The special tokens of Llama 3.1 and 3.2 text models, in the order of their ids.
-std::vector<std::string> llama3_specials() {
-  std::vector<std::string> names = {"<|begin_of_text|>",
-                                    "<|end_of_text|>",
-                                    "<|reserved_special_token_0|>",
-                                    "<|reserved_special_token_1|>",
-                                    "<|finetune_right_pad_id|>",
-                                    "<|reserved_special_token_2|>",
-                                    "<|start_header_id|>",
-                                    "<|end_header_id|>",
-                                    "<|eom_id|>",
-                                    "<|eot_id|>",
-                                    "<|python_tag|>"};
-  for (int i = 3; names.size() < kLlama3Specials; ++i)
-    names.push_back(fmt::format("<|reserved_special_token_{}|>", i));
-  return names;
-}
 
 std::optional<std::string> decode_base64(std::string_view text) {
   if (text.empty() || text.size() % 4 != 0) return std::nullopt;

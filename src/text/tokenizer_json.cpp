@@ -23,8 +23,8 @@ const Json& field_of(const Json& object, const char* key) {
 std::string show(const Json& value) { return printable(to_json_text(value), 120); }
 
 /// Reads the document in one pass: model.vocab and model.merges, which hold nearly all of its bytes, go
-/// straight into the spec; the rest becomes a small tree. Pieces stay as they are spelled until the added
-/// tokens are known.
+/// straight into the spec; of the rest, what is read at all becomes a small tree. Pieces stay as they are
+/// spelled until the added tokens are known.
 class Reader : public nlohmann::json_sax<Json> {
  public:
   Reader(TokenizerSpec& spec, size_t n_ids) : spec_(spec), n_ids_(n_ids) {}
@@ -32,18 +32,23 @@ class Reader : public nlohmann::json_sax<Json> {
   Json take_rest() { return std::move(rest_); }
   bool has_vocab() const { return has_vocab_; }
 
-  bool null() override { return value(Json(nullptr)); }
-  bool boolean(bool v) override { return value(Json(v)); }
-  bool number_float(double v, const std::string&) override { return value(Json(v)); }
+  bool null() override { return skip() || value(Json(nullptr)); }
+  bool boolean(bool v) override { return skip() || value(Json(v)); }
+  bool number_float(double v, const std::string&) override { return skip() || value(Json(v)); }
   bool binary(binary_t&) override { return false; }
-  bool number_integer(int64_t v) override { return in_ == In::kVocab ? put_token(v) : value(Json(v)); }
+  bool number_integer(int64_t v) override {
+    if (skip()) return true;
+    return in_ == In::kVocab ? put_token(v) : value(Json(v));
+  }
   bool number_unsigned(uint64_t v) override {
+    if (skip()) return true;
     if (in_ != In::kVocab) return value(Json(v));
     return put_token(v <= INT32_MAX ? static_cast<int64_t>(v) : INT64_MAX);
   }
   bool string(std::string& v) override {
+    if (skip()) return true;
     if (in_ == In::kMerges) {
-      spec_.merges.push_back(merge_of(v, spec_.where));
+      add_merge(merge_of(v, spec_.where));
       return true;
     }
     if (in_ == In::kMergePair && n_sides_ < 2) {
@@ -57,6 +62,7 @@ class Reader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool start_object(std::size_t) override {
+    if (is_skipped()) return skip_in();
     if (in_ == In::kTree && is_in_model() && key_ == "vocab") {
       if (has_vocab_) corrupt(spec_.where, "model.vocab stands twice");
       has_vocab_ = true;
@@ -66,6 +72,7 @@ class Reader : public nlohmann::json_sax<Json> {
     return open(Json::object());
   }
   bool end_object() override {
+    if (skip_out()) return true;
     if (in_ == In::kVocab) {
       in_ = In::kTree;
     } else {
@@ -74,6 +81,7 @@ class Reader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool start_array(std::size_t) override {
+    if (is_skipped()) return skip_in();
     if (in_ == In::kMerges) {
       in_ = In::kMergePair;
       n_sides_ = 0;
@@ -87,11 +95,12 @@ class Reader : public nlohmann::json_sax<Json> {
     return open(Json::array());
   }
   bool end_array() override {
+    if (skip_out()) return true;
     if (in_ == In::kMerges) {
       in_ = In::kTree;
     } else if (in_ == In::kMergePair) {
       if (n_sides_ != 2) corrupt(spec_.where, "model.merges: expected two tokens in each merge");
-      spec_.merges.emplace_back(std::move(sides_[0]), std::move(sides_[1]));
+      add_merge({std::move(sides_[0]), std::move(sides_[1])});
       in_ = In::kMerges;
     } else {
       stack_.pop_back();
@@ -112,6 +121,47 @@ class Reader : public nlohmann::json_sax<Json> {
 
   bool is_in_model() const { return !stack_.empty() && stack_.back().is_model; }
 
+  /// Whether the value that comes is, or lies in, a member of the document that nobody reads.
+  bool is_skipped() const {
+    if (n_skipped_ > 0) return true;
+    if (stack_.size() != 1 || !stack_[0].node->is_object()) return false;
+    return std::find(kRead.begin(), kRead.end(), key_) == kRead.end();
+  }
+  bool skip() {
+    if (!is_skipped()) return false;
+    count_value();
+    return true;
+  }
+  bool skip_in() {
+    check_depth();
+    count_value();
+    ++n_skipped_;
+    return true;
+  }
+  bool skip_out() {
+    if (n_skipped_ == 0) return false;
+    --n_skipped_;
+    return true;
+  }
+  void count_value() {
+    if (++n_values_ > kMaxValues) {
+      corrupt(spec_.where,
+              fmt::format("more than {} values outside model.vocab and model.merges", kMaxValues));
+    }
+  }
+  void check_depth() const {
+    if (stack_.size() + n_skipped_ >= kMaxDepth) {
+      corrupt(spec_.where, fmt::format("nested deeper than {} levels", kMaxDepth));
+    }
+  }
+
+  void add_merge(Bpe::Merges::value_type&& merge) {
+    if (spec_.merges.size() == Tokenizer::kMaxVocab) {
+      corrupt(spec_.where, fmt::format("model.merges: more than {}", Tokenizer::kMaxVocab));
+    }
+    spec_.merges.push_back(std::move(merge));
+  }
+
   bool put_token(int64_t id) {
     if (key_.empty()) corrupt(spec_.where, "model.vocab: a token has no characters");
     const size_t i = claim_id(spec_, id, n_ids_, printable(key_));
@@ -126,6 +176,7 @@ class Reader : public nlohmann::json_sax<Json> {
       corrupt(spec_.where,
               fmt::format("model.merges: expected \"a b\" or [\"a\", \"b\"], found {}", show(v)));
     }
+    count_value();
     if (stack_.empty()) {
       rest_ = std::move(v);
       return &rest_;
@@ -144,8 +195,7 @@ class Reader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json&& container) {
-    if (stack_.size() >= kMaxDepth)
-      corrupt(spec_.where, fmt::format("nested deeper than {} levels", kMaxDepth));
+    check_depth();
     const bool is_model =
         stack_.size() == 1 && stack_[0].node->is_object() && container.is_object() && key_ == "model";
     // Only the innermost container grows, so pointers to the outer ones stay valid.
@@ -154,6 +204,9 @@ class Reader : public nlohmann::json_sax<Json> {
   }
 
   static constexpr size_t kMaxDepth = 64;
+  static constexpr size_t kMaxValues = 500'000;
+  static constexpr std::array<std::string_view, 6> kRead = {
+      "added_tokens", "decoder", "model", "normalizer", "post_processor", "pre_tokenizer"};
   TokenizerSpec& spec_;
   size_t n_ids_;  // ids are below
   In in_ = In::kTree;
@@ -162,6 +215,8 @@ class Reader : public nlohmann::json_sax<Json> {
   std::array<std::string, 2> sides_;
   size_t n_sides_ = 0;
   Json rest_;
+  size_t n_values_ = 0;
+  size_t n_skipped_ = 0;  // open containers of a member that is not read
   std::vector<Level> stack_;
 };
 
@@ -340,7 +395,13 @@ TokenizerSpec spec_from_json(std::string_view json, const Json& config, std::str
   }
   if (const auto id = token_in_config(config, "bos_token", spec); id && !spec.bos) spec.bos = id;
   spec.eos = token_in_config(config, "eos_token", spec);
-  if (config.is_object()) spec.add_bos = spec.add_bos || get_bool(config, "add_bos_token", false, where);
+  if (config.is_object()) {
+    spec.add_bos = get_bool(config, "add_bos_token", spec.add_bos, where);
+    if (get_bool(config, "add_eos_token", false, where)) {
+      unsupported(where, "add_eos_token",
+                  "true in the config, expected false: eos ends answers, not prompts");
+    }
+  }
   return spec;
 }
 

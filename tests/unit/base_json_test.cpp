@@ -48,6 +48,27 @@ TEST(Json, NonFiniteLiteralsMayStandInFieldsNobodyReads) {
   EXPECT_THROW(get_number(config, "a", 0, "x.json"), Error);
 }
 
+TEST(Json, NonFiniteLiteralsAreNoKeys) {
+  const JsonLimits limits{.allow_nonfinite_literals = true};
+  for (const char* text : {"{NaN: 1}", "{\"a\": 1, Infinity :1}", "{-Infinity\n:1}", "[NaN: 1]", "NaN:1"}) {
+    EXPECT_NE(refusal(text, limits).find("invalid JSON"), std::string::npos) << text;
+  }
+}
+
+TEST(Json, SmallTextCannotBecomeALargeTree) {
+  const auto repeat = [](const std::string& begin, const std::string& unit, const std::string& end) {
+    std::string text = begin;
+    text.reserve(64u << 20);
+    while (text.size() + unit.size() + end.size() <= 64u << 20) text += unit;
+    return text + end;
+  };
+  for (const std::string unit : {"[],", "{},", "0,", "[[0]],"}) {
+    EXPECT_NE(refusal(repeat("[", unit, "0]")).find("more than 1000000 values"), std::string::npos) << unit;
+  }
+  EXPECT_NE(refusal("[1,[2],{\"a\":3}]", {.max_nodes = 5}).find("more than 5 values"), std::string::npos);
+  EXPECT_EQ(refusal("[1,[2],{\"a\":3}]", {.max_nodes = 6}), "accepted");
+}
+
 TEST(Json, IntegersMustBeIntegers) {
   const Json config = parse_json(
       R"({"a": 1e3, "b": 99999999999999999999, "c": "3", "d": 9223372036854775808, "e": -0})", "x.json");

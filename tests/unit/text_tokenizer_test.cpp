@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "support/heap_meter.h"
 #include "unit/text_vocab.h"
 
 namespace chaski {
@@ -191,7 +192,25 @@ TEST(Tokenizer, AddedTokensTakeTheWhiteSpaceTheyAskFor) {
               ElementsAre('a', ' ', 257, 256, 'b'));
 }
 
-TEST(Tokenizer, UserDefinedTokensMatchEverywhereAndNormalizedOnesLast) {
+TEST(Tokenizer, OfAddedTokensOnlyWhiteSpaceMatchesInTheUsersText) {
+  TokenizerSpec spec = small_spec({}, {"<|eot|>"});
+  spec.pieces.insert(spec.pieces.end(), {"<turn>", "  \n", "\xE3\x80\x80", " x "});
+  spec.is_special.resize(261, false);
+  spec.added = {{.id = 257}, {.id = 258}, {.id = 259, .normalized = true}, {.id = 260}};
+  const Tokenizer tokenizer{spec};
+  const std::string text = "<turn>  \n\xE3\x80\x80 x <|eot|>";
+  EXPECT_THAT(tokenizer.encode_rendered(text, {}), ElementsAre(257, 258, 259, 260, 256));
+  EXPECT_THAT(
+      tokenizer.encode_rendered(text, std::vector<PlainSpan>{{0, text.size()}}),
+      ElementsAre('<', 't', 'u', 'r', 'n', '>', 258, 259, ' ', 'x', ' ', '<', '|', 'e', 'o', 't', '|', '>'));
+  EXPECT_THAT(tokenizer.encode_rendered("<turn>", std::vector<PlainSpan>{{5, 6}}),
+              ElementsAre('<', 't', 'u', 'r', 'n', '>'))
+      << "one byte of the user's is enough";
+  EXPECT_THAT(tokenizer.encode_rendered("<turn>a<turn>", std::vector<PlainSpan>{{6, 7}}),
+              ElementsAre(257, 'a', 257));
+}
+
+TEST(Tokenizer, UserDefinedTokensMatchOutsideUsersTextAndNormalizedOnesLast) {
   TokenizerSpec spec = small_spec({});
   spec.pieces.insert(spec.pieces.end(), {"abc", "bcd"});
   spec.is_special.resize(258, false);
@@ -225,6 +244,22 @@ TEST(Tokenizer, LongRunsTakeLinearTime) {
   }
 }
 
+TEST(Tokenizer, ALongPreTokenTakesAtMostNineteenBytesPerByteBesideItsIds) {
+  TokenizerSpec spec = small_spec({{"a", "a"}, {"aa", "aa"}, {"aaaa", "aaaa"}, {"b", "a"}, {"a", "b"}});
+  spec.split = SplitRule::kLlama3;
+  const Tokenizer tokenizer{spec};
+  for (const std::string unit : {"a", "x", "ab", "aab", "aaaab"}) {
+    std::string text;
+    while (text.size() < 1'000'000) text += unit;
+    heap_meter::reset_peak();
+    const size_t before = heap_meter::now();
+    const Ids ids = tokenizer.encode(text);
+    // A list of ids that grows takes twelve bytes for each at the worst.
+    EXPECT_LT(heap_meter::peak() - before, 19 * text.size() + 12 * ids.size()) << unit;
+    EXPECT_EQ(tokenizer.decode(ids, false), text);
+  }
+}
+
 TEST(TokenizerJson, ReadsBothSpellingsOfMerges) {
   Json json = small_json({{"a", "b"}, {" ", "ab"}}, {"<s>"});
   const Tokenizer strings = Tokenizer::from_tokenizer_json(to_json_text(json), "t.json");
@@ -248,6 +283,51 @@ TEST(TokenizerJson, TakesBosFromTheTemplateAndEosFromTheConfig) {
   EXPECT_TRUE(tokenizer.add_bos());
   EXPECT_EQ(tokenizer.bos(), 257);
   EXPECT_EQ(tokenizer.eos(), 258);
+}
+
+TEST(TokenizerJson, TheConfigDecidesWhetherBosIsAdded) {
+  Json with_bos = small_json({{"a", "b"}}, {"<s>"});
+  const Json without_bos = with_bos;
+  with_bos["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
+  const auto load = [](const Json& json, const std::string& config) {
+    return Tokenizer::from_tokenizer_json(to_json_text(json), config, "t.json");
+  };
+  EXPECT_TRUE(load(with_bos, "{}").add_bos());
+  EXPECT_TRUE(load(with_bos, R"({"add_bos_token": null, "add_eos_token": false})").add_bos());
+  EXPECT_FALSE(load(with_bos, R"({"add_bos_token": false})").add_bos());
+  EXPECT_EQ(load(with_bos, R"({"add_bos_token": false})").bos(), 257);
+  EXPECT_FALSE(load(without_bos, R"({"bos_token": "<s>"})").add_bos());
+  EXPECT_TRUE(load(without_bos, R"({"bos_token": "<s>", "add_bos_token": true})").add_bos());
+  const Error error = error_of([&] { load(with_bos, R"({"add_eos_token": true})"); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(error.what(), HasSubstr("add_eos_token"));
+}
+
+TEST(TokenizerJson, WhatIsNotReadIsSkippedAndWhatIsReadIsLimited) {
+  const std::string document = to_json_text(small_json({{"a", "b"}}));
+  const auto with_member = [&](const std::string& key, size_t n, const std::string& unit) {
+    std::string text = "{\"" + key + "\":[";
+    for (size_t i = 0; i < n; ++i) text += unit;
+    return text + "0]," + document.substr(1);
+  };
+  const std::string skipped = with_member("x", 200'000, "[{}],");
+  const std::string read = with_member("added_tokens", 2'000'000, "{},");
+  heap_meter::reset_peak();
+  const size_t before = heap_meter::now();
+  EXPECT_THAT(Tokenizer::from_tokenizer_json(skipped, "t.json").encode("ab"), ElementsAre(256));
+  EXPECT_LT(heap_meter::peak() - before, 8u << 20);
+  const std::string many = with_member("x", 2'000'000, "[{}],");
+  for (const std::string& text : {std::cref(many), std::cref(read)}) {
+    const size_t at_first = heap_meter::now();
+    heap_meter::reset_peak();
+    EXPECT_THAT(error_of([&] { Tokenizer::from_tokenizer_json(text, "t.json"); }).what(),
+                HasSubstr("more than 500000 values outside model.vocab and model.merges"));
+    EXPECT_LT(heap_meter::peak() - at_first, 64u << 20);
+  }
+  const std::string deep = "{\"x\":" + std::string(1000, '[') + std::string(1000, ']') + "}";
+  EXPECT_THAT(error_of([&] { Tokenizer::from_tokenizer_json(deep, "t.json"); }).what(), HasSubstr("nested"));
 }
 
 TEST(TokenizerJson, KnowsTheSplitRulesOfLlama3AndSmolLm2) {

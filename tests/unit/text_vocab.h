@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/byte_alphabet.h"
+#include "base/byte_alphabet.h"
 #include "text/tokenizer.h"
 
 namespace chaski::test {

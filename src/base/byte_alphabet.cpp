@@ -1,4 +1,4 @@
-#include "text/byte_alphabet.h"
+#include "base/byte_alphabet.h"
 
 #include <array>
 #include <cstdint>
