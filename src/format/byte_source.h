@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/files.h"
 
@@ -65,6 +66,11 @@ class ForwardReader {
     return buffer_[static_cast<size_t>(at_ - buffer_begin_)];
   }
   void advance() { ++at_; }
+  /// The bytes from here on that are in memory already, at least one; there must be one.
+  std::string_view buffered() {
+    if (at_ >= buffer_end_) refill();
+    return std::string_view(buffer_).substr(static_cast<size_t>(at_ - buffer_begin_));
+  }
   /// Take `out.size()` bytes, at most `remaining()`.
   void take(std::span<std::byte> out);
   /// Pass over `n` bytes, at most `remaining()`, without reading them.

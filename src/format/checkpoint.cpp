@@ -1,6 +1,8 @@
 // Which reader opens a path, and the check that a weight has the shape asked for.
 #include "format/checkpoint.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "format/byte_source.h"
 #include "format/gguf_checkpoint.h"
@@ -13,17 +15,28 @@ namespace {
 namespace fs = std::filesystem;
 
 std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
-  if (fs::exists(folder / "config.json")) return open_hf_directory(folder);
-  std::vector<fs::path> gguf_files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".gguf") gguf_files.push_back(entry.path());
+  const std::optional<fs::path> model = model_in_folder(folder);
+  if (!model) {
+    const size_t n = gguf_files_in(folder).size();
+    throw Error(
+        ErrorCode::kNotFound, "open model",
+        fmt::format("{}: expected config.json or one .gguf file, found {} .gguf files and no config.json",
+                    folder.string(), n),
+        n == 0 ? "" : "name one of the .gguf files");
   }
-  if (gguf_files.size() == 1) return open_gguf(std::make_shared<FileSource>(gguf_files.front()));
-  throw Error(
-      ErrorCode::kNotFound, "open model",
-      fmt::format("{}: expected config.json or one .gguf file, found {} .gguf files and no config.json",
-                  folder.string(), gguf_files.size()),
-      gguf_files.empty() ? "" : "name one of the .gguf files");
+  if (*model == folder) return open_hf_directory(folder);
+  return open_gguf(std::make_shared<FileSource>(*model));
+}
+
+/// Runs `work`, which looks at folders; what the file system says against it becomes an Error.
+template <typename Work>
+auto in_file_system(const std::string& path, Work work) {
+  try {
+    return work();
+  } catch (const fs::filesystem_error& error) {
+    throw Error(ErrorCode::kNotFound, "open model",
+                fmt::format("{}: {}", printable(path), error.code().message()));
+  }
 }
 
 }  // namespace
@@ -33,25 +46,45 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   if (path.compare(0, kSynthetic.size(), kSynthetic) == 0) {
     return open_synthetic(std::string_view(path).substr(kSynthetic.size()));
   }
-  try {
-    if (fs::is_directory(path)) return open_directory(path);
-  } catch (const fs::filesystem_error& error) {
-    throw Error(ErrorCode::kNotFound, "open model",
-                fmt::format("{}: {}", printable(path), error.code().message()));
-  }
-  return open_gguf(std::make_shared<FileSource>(path));
+  return in_file_system(path, [&] {
+    return fs::is_directory(path) ? open_directory(path) : open_gguf(std::make_shared<FileSource>(path));
+  });
+}
+
+std::vector<fs::path> gguf_files_in(const fs::path& folder) {
+  return in_file_system(folder.string(), [&] {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.path().extension() == ".gguf") files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+  });
+}
+
+std::optional<fs::path> model_in_folder(const fs::path& folder) {
+  return in_file_system(folder.string(), [&]() -> std::optional<fs::path> {
+    if (fs::exists(folder / "config.json")) return folder;
+    const std::vector<fs::path> files = gguf_files_in(folder);
+    if (files.size() != 1) return std::nullopt;
+    return inside(folder, files.front().filename().string());
+  });
 }
 
 WeightSourcePtr Checkpoint::require(std::string_view name, const Shape& shape) const {
+  const auto shown = [&] {
+    const std::string in_file = name_in_file(name);
+    return in_file.empty() ? std::string(name) : fmt::format("{} ({})", name, in_file);
+  };
   WeightSourcePtr weight = find(name);
   if (weight == nullptr) {
     throw Error(
         ErrorCode::kCorrupt, "open model",
-        fmt::format("{}: weight {} is missing, expected with shape {}", path_, name, shape.to_string()));
+        fmt::format("{}: weight {} is missing, expected with shape {}", path_, shown(), shape.to_string()));
   }
   if (weight->shape() != shape) {
     throw Error(ErrorCode::kCorrupt, "open model",
-                fmt::format("{}: weight {}: expected shape {} from the config, found {}", path_, name,
+                fmt::format("{}: weight {}: expected shape {} from the config, found {}", path_, shown(),
                             shape.to_string(), weight->shape().to_string()));
   }
   return weight;

@@ -68,10 +68,21 @@ class Checkpoint {
   virtual uint64_t weight_bytes() const = 0;
 
  protected:
+  /// How the file names a weight, where it is not as Hugging Face does; for errors.
+  virtual std::string name_in_file(std::string_view) const { return {}; }
+
   std::string path_, kind_, chat_template_;
   ModelConfig config_;
   TokenizerData tokenizer_;
   GenerationDefaults generation_;
 };
+
+/// What in a folder is the model: the folder itself where it has a config.json, else its one .gguf file;
+/// nothing where there is neither or several files. Throws Error(kNotFound) where it cannot be read, and
+/// Error(kCorrupt) for a .gguf that is a link out of the folder.
+std::optional<std::filesystem::path> model_in_folder(const std::filesystem::path& folder);
+
+/// The .gguf files of a folder, sorted.
+std::vector<std::filesystem::path> gguf_files_in(const std::filesystem::path& folder);
 
 }  // namespace chaski

@@ -239,7 +239,7 @@ class GgufHeader::Parser {
       if (value.element == Type::kBool)
         check_bools(key, value.count);
       else
-        in_.skip(value.count * least_bytes);
+        in_.skip(value.count * least_bytes);  // check_count has seen that so many are left
     }
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "format/gguf.h"
@@ -61,6 +62,38 @@ std::string hugging_face_name(std::string_view name, int64_t n_layers) {
   return {};
 }
 
+/// The way back from hugging_face_name.
+std::string gguf_name(std::string_view name) {
+  for (const NamePair& pair : kOuterNames) {
+    if (name == pair.hugging_face) return std::string(pair.gguf);
+  }
+  constexpr std::string_view kLayers = "model.layers.", kWeight = ".weight";
+  const size_t dot = name.find('.', kLayers.size());
+  if (!name.starts_with(kLayers) || !name.ends_with(kWeight) || dot == std::string_view::npos) return {};
+  for (const NamePair& pair : kLayerNames) {
+    if (name.substr(dot + 1) == fmt::format("{}{}", pair.hugging_face, kWeight)) {
+      return fmt::format("blk.{}.{}{}", name.substr(kLayers.size(), dot - kLayers.size()), pair.gguf,
+                         kWeight);
+    }
+  }
+  return {};
+}
+
+constexpr ConfigKeys kKeys = {.n_layers = "llama.block_count",
+                              .hidden = "llama.embedding_length",
+                              .ffn = "llama.feed_forward_length",
+                              .n_heads = "llama.attention.head_count",
+                              .n_kv_heads = "llama.attention.head_count_kv",
+                              .head_dim = "llama.attention.key_length",
+                              .vocab = "rows of token_embd.weight",
+                              .max_context = "llama.context_length",
+                              .rms_eps = "llama.attention.layer_norm_rms_epsilon",
+                              .rope_theta = "llama.rope.freq_base",
+                              .rope_scaling = "llama.rope.scaling",
+                              .rope_factors = kRopeFactors,
+                              .bos = "tokenizer.ggml.bos_token_id",
+                              .eos = "tokenizer.ggml.eos_token_id"};
+
 class GgufCheckpoint : public StoredCheckpoint {
  public:
   explicit GgufCheckpoint(ByteSourcePtr source) : header_(source) {
@@ -69,13 +102,15 @@ class GgufCheckpoint : public StoredCheckpoint {
     files_ = {std::move(source)};
     read_config();
     for (const GgufTensor& tensor : header_.tensors()) add_weight(tensor);
-    config_.validate(path_);
+    config_.validate(path_, kKeys);
     check_weights(*this);
     read_tokenizer();
     chat_template_ = header_.get_string("tokenizer.chat_template", kMaxTemplateBytes).value_or("");
   }
 
  private:
+  std::string name_in_file(std::string_view weight) const override { return gguf_name(weight); }
+
   [[noreturn]] void refuse(const std::string& message, std::string hint = {}) const {
     throw Error(ErrorCode::kUnsupported, "read GGUF", fmt::format("{}: {}", path_, message), std::move(hint));
   }
@@ -115,6 +150,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     if (!epsilon) throw_missing("llama.attention.layer_norm_rms_epsilon");
     config_.rms_eps = *epsilon;
     refuse_other_scaling();
+    refuse_other_graphs();
 
     const GgufTensor* embedding = find_tensor("token_embd.weight");
     if (embedding == nullptr) {
@@ -124,7 +160,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     config_.vocab = embedding->shape.n_rows();
     config_.tie_embeddings = find_tensor("output.weight") == nullptr;
     // Before anything is compared with the shape or measured by it.
-    config_.validate(path_);
+    config_.validate(path_, kKeys);
     expect_same("llama.attention.value_length", config_.head_dim);
     expect_same("llama.rope.dimension_count", config_.head_dim);
     expect_same("llama.vocab_size", config_.vocab);
@@ -153,6 +189,22 @@ class GgufCheckpoint : public StoredCheckpoint {
       const double factor = header_.get_number(key).value_or(1);
       if (factor != 1 && factor != 0)
         refuse(fmt::format("{} {}: linear scaling is not supported", key, factor));
+    }
+  }
+
+  /// Keys by which files of this architecture ask for another computation than Llama's.
+  void refuse_other_graphs() const {
+    if (const int64_t n = header_.get_int("llama.expert_count").value_or(0); n != 0) {
+      refuse(fmt::format("llama.expert_count {}: mixtures of experts are not supported", n));
+    }
+    const double usual = config_.head_dim > 0 ? 1 / std::sqrt(static_cast<double>(config_.head_dim)) : 0;
+    for (const auto& [key, neutral] :
+         {std::pair("llama.attention.scale", usual), std::pair("llama.logit_scale", 1.0),
+          std::pair("llama.residual_scale", 1.0), std::pair("llama.embedding_scale", 1.0)}) {
+      const double scale = header_.get_number(key).value_or(0);  // 0 says that there is none
+      if (scale != 0 && !(std::abs(scale - neutral) <= 1e-6)) {
+        refuse(fmt::format("{} {}: expected {} or no such key", key, scale, neutral));
+      }
     }
   }
 

@@ -1,6 +1,8 @@
 #include "format/hf_checkpoint.h"
 
 #include <algorithm>
+#include <functional>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "format/hf_config.h"
@@ -25,21 +27,7 @@ std::string read_text(const fs::path& path, uint64_t max_bytes) {
   return read_text_file(path, max_bytes);
 }
 
-std::string read_text_if_there(const fs::path& path, uint64_t max_bytes) {
-  return fs::exists(path) ? read_text(path, max_bytes) : std::string();
-}
-
-/// Whether `file` stays in `folder` when links are followed. Hugging Face's own cache keeps its files beside
-/// the snapshots, in `blobs`, and links to them: that is inside as well.
-bool stays_inside(const fs::path& folder, const fs::path& file) {
-  const fs::path home = fs::canonical(folder), target = fs::canonical(file);
-  const auto is_below = [&](const fs::path& root) {
-    return std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
-  };
-  if (is_below(home)) return true;
-  const fs::path snapshots = home.parent_path();
-  return snapshots.filename() == "snapshots" && is_below(snapshots.parent_path() / "blobs");
-}
+using IsWanted = std::function<bool(const std::string&)>;
 
 std::string first_three(const std::vector<std::string>& names) {
   std::string text;
@@ -54,10 +42,10 @@ class HfCheckpoint : public StoredCheckpoint {
   explicit HfCheckpoint(const fs::path& folder) : folder_(folder) {
     path_ = folder.string();
     kind_ = "safetensors";
-    const fs::path config = folder / "config.json";
+    const fs::path config = inside(folder, "config.json");
     config_ = parse_hf_config(read_text(config, kMaxConfigBytes), config.string());
-    const fs::path generation = folder / "generation_config.json";
-    if (fs::exists(generation)) {
+    if (has("generation_config.json")) {
+      const fs::path generation = inside(folder, "generation_config.json");
       generation_ =
           parse_generation_config(read_text(generation, kMaxConfigBytes), generation.string(), config_);
     }
@@ -67,17 +55,27 @@ class HfCheckpoint : public StoredCheckpoint {
   }
 
  private:
+  bool has(const std::string& name) const { return fs::exists(folder_ / name); }
+
+  std::string read_text_if_there(const std::string& name, uint64_t max_bytes) const {
+    return has(name) ? read_text(inside(folder_, name), max_bytes) : std::string();
+  }
+
   void read_weights() {
-    const fs::path single = folder_ / "model.safetensors", index = folder_ / "model.safetensors.index.json";
-    if (fs::exists(single)) {
-      const auto source = std::make_shared<FileSource>(single);
+    std::unordered_set<std::string> names;
+    for (ExpectedWeight& weight : expected_weights(config_)) names.insert(std::move(weight.name));
+    const IsWanted is_wanted = [&](const std::string& name) { return names.count(name) > 0; };
+    if (has("model.safetensors")) {
+      const auto source = std::make_shared<FileSource>(inside(folder_, "model.safetensors"));
       files_ = {source};
-      for (const SafetensorsEntry& entry : read_safetensors_header(*source)) add(source, entry);
-    } else if (fs::exists(index)) {
-      read_shards(read_shard_index(FileSource(index)), index.string());
+      for (const SafetensorsEntry& entry : read_safetensors_header(*source, is_wanted).entries) {
+        add(source, entry);
+      }
+    } else if (has("model.safetensors.index.json")) {
+      const fs::path index = inside(folder_, "model.safetensors.index.json");
+      read_shards(read_shard_index(FileSource(index), is_wanted), is_wanted, index.string());
     } else {
-      const bool has_pickle =
-          fs::exists(folder_ / "pytorch_model.bin") || fs::exists(folder_ / "pytorch_model.bin.index.json");
+      const bool has_pickle = has("pytorch_model.bin") || has("pytorch_model.bin.index.json");
       throw Error(
           has_pickle ? ErrorCode::kUnsupported : ErrorCode::kNotFound, "open model",
           fmt::format("{}: expected model.safetensors or model.safetensors.index.json, found {}", path_,
@@ -95,15 +93,10 @@ class HfCheckpoint : public StoredCheckpoint {
     }
   }
 
-  void read_shards(const ShardIndex& index, const std::string& where) {
+  void read_shards(const ShardIndex& index, const IsWanted& is_wanted, const std::string& where) {
     std::vector<std::string> missing;
     for (const std::string& file : index.files) {
-      if (!fs::exists(folder_ / file)) {
-        missing.push_back(file);
-      } else if (!stays_inside(folder_, folder_ / file)) {
-        throw Error(ErrorCode::kCorrupt, "open model",
-                    fmt::format("{}: {} is a link that leads out of the folder", where, printable(file)));
-      }
+      if (!has(file)) missing.push_back(file);
     }
     if (!missing.empty()) {
       throw Error(ErrorCode::kNotFound, "open model",
@@ -111,9 +104,12 @@ class HfCheckpoint : public StoredCheckpoint {
                   "the model is incomplete; fetch it again");
     }
     std::vector<std::deque<SafetensorsEntry>> headers;
+    size_t n_tensors = 0;
     for (const std::string& file : index.files) {
-      files_.push_back(std::make_shared<FileSource>(folder_ / file));
-      headers.push_back(read_safetensors_header(*files_.back()));
+      files_.push_back(std::make_shared<FileSource>(inside(folder_, file)));
+      SafetensorsHeader header = read_safetensors_header(*files_.back(), is_wanted, n_tensors);
+      n_tensors += header.n_tensors;
+      headers.push_back(std::move(header.entries));
     }
     for (const auto& [tensor, place] : index.tensors) {
       const auto& entries = headers[place];
@@ -133,14 +129,12 @@ class HfCheckpoint : public StoredCheckpoint {
   }
 
   void read_tokenizer() {
-    tokenizer_.tokenizer_json = read_text_if_there(folder_ / "tokenizer.json", kMaxTokenizerBytes);
-    const fs::path config = folder_ / "tokenizer_config.json";
-    tokenizer_.tokenizer_config_json = read_text_if_there(config, kMaxTokenizerConfigBytes);
-    const fs::path jinja = folder_ / "chat_template.jinja";
-    if (fs::exists(jinja)) {
-      chat_template_ = read_text(jinja, kMaxTemplateBytes);
-    } else if (fs::exists(config)) {
-      chat_template_ = read_chat_template(FileSource(config));
+    tokenizer_.tokenizer_json = read_text_if_there("tokenizer.json", kMaxTokenizerBytes);
+    tokenizer_.tokenizer_config_json = read_text_if_there("tokenizer_config.json", kMaxTokenizerConfigBytes);
+    if (has("chat_template.jinja")) {
+      chat_template_ = read_text(inside(folder_, "chat_template.jinja"), kMaxTemplateBytes);
+    } else if (has("tokenizer_config.json")) {
+      chat_template_ = read_chat_template(FileSource(inside(folder_, "tokenizer_config.json")));
     }
   }
 
@@ -160,6 +154,22 @@ void read_named_template(JsonStream& json, std::string& chosen, bool& is_first) 
 }
 
 }  // namespace
+
+fs::path inside(const fs::path& folder, const std::string& name) {
+  const fs::path home = fs::canonical(folder), target = fs::canonical(folder / name);
+  const auto is_below = [&](const fs::path& root) {
+    return std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
+  };
+  const fs::path snapshots = home.parent_path();
+  const bool is_in_cache = snapshots.filename() == "snapshots" && is_below(snapshots.parent_path() / "blobs");
+  if (!is_below(home) && !is_in_cache) {
+    throw Error(
+        ErrorCode::kCorrupt, "open model",
+        fmt::format("{}: {} is a link that leads out of the folder", folder.string(), printable(name)),
+        "put the file itself into the folder");
+  }
+  return folder / name;
+}
 
 std::string read_chat_template(const ByteSource& tokenizer_config) {
   JsonStream json(tokenizer_config, 0, tokenizer_config.size());

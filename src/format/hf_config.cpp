@@ -12,6 +12,21 @@ namespace {
 constexpr size_t kMaxConfigBytes = 1u << 20;
 constexpr size_t kMaxEosIds = 4096;
 
+constexpr ConfigKeys kKeys = {.n_layers = "num_hidden_layers",
+                              .hidden = "hidden_size",
+                              .ffn = "intermediate_size",
+                              .n_heads = "num_attention_heads",
+                              .n_kv_heads = "num_key_value_heads",
+                              .head_dim = "head_dim",
+                              .vocab = "vocab_size",
+                              .max_context = "max_position_embeddings",
+                              .rms_eps = "rms_norm_eps",
+                              .rope_theta = "rope_theta",
+                              .rope_scaling = "rope_scaling",
+                              .rope_factors = "rope_scaling",
+                              .bos = "bos_token_id",
+                              .eos = "eos_token_id"};
+
 Json parse_config_text(std::string_view text, const std::string& where) {
   JsonLimits limits;
   limits.max_bytes = kMaxConfigBytes;
@@ -42,6 +57,9 @@ void refuse_other_architectures(const Json& config, const std::string& where) {
     if (!list.is_array() || list.empty() || !list.front().is_string()) {
       fail(where, "architectures", "expected a list of names");
     }
+    if (list.size() > 1) {
+      refuse(where, fmt::format("architectures: expected one, found {}", list.size()));
+    }
     architecture = list.front().get<std::string>();
   }
   const std::string model_type = get_string(config, "model_type", "", where);
@@ -67,23 +85,57 @@ void refuse_other_variants(const Json& config, const std::string& where) {
   if (get_number(config, "partial_rotary_factor", 1, where) != 1) {
     refuse(where, "partial_rotary_factor is not 1");
   }
+  if (is_there(config, "sliding_window") && get_bool(config, "use_sliding_window", true, where)) {
+    refuse(where, "sliding_window: attention over a window is not supported, expected null");
+  }
   if (is_there(config, "quantization_config")) {
     refuse(where, "quantization_config: weights quantized by Hugging Face tools, expected plain numbers");
+  }
+}
+
+/// rope_scaling or rope_parameters, or null. Objects in it would be rules for each kind of layer.
+const Json* rope_object(const Json& config, const char* key, const std::string& where) {
+  if (!is_there(config, key)) return nullptr;
+  const Json& rope = config.at(key);
+  if (!rope.is_object()) fail(where, key, "expected an object");
+  for (const auto& [name, value] : rope.items()) {
+    if (!value.is_structured()) continue;
+    refuse(where,
+           fmt::format("{}.{}: expected a number or name, found {}; rotary rules for each kind of layer "
+                       "are not supported",
+                       key, printable(name), value.type_name()));
+  }
+  return &rope;
+}
+
+/// Every field of either object stands in the other, but for rope_theta, which old files keep outside.
+void expect_same_rope(const Json& old_style, const Json& new_style, const std::string& where) {
+  const auto field_of = [](const Json& rope, const std::string& name) {
+    // `type` is the old name of `rope_type`.
+    if (name == "rope_type" && !is_there(rope, "rope_type")) return rope.value("type", Json());
+    return rope.value(name, Json());
+  };
+  for (const Json* rope : {&old_style, &new_style}) {
+    for (const auto& [key, value] : rope->items()) {
+      const std::string name = key == "type" ? "rope_type" : key;
+      if (name == "rope_theta" && !is_there(old_style, "rope_theta")) continue;
+      const Json in_old = field_of(old_style, name);
+      const Json in_new = field_of(new_style, name);
+      if (in_old == in_new) continue;
+      fail(where, fmt::format("rope_parameters.{}", printable(name)),
+           fmt::format("{} disagrees with {} in field \"rope_scaling\"", printable(to_json_text(in_new), 40),
+                       printable(to_json_text(in_old), 40)));
+    }
   }
 }
 
 /// The one object that tells about rotary frequencies: rope_scaling, or rope_parameters as transformers 5
 /// writes it. Null where there is none.
 const Json* rope_object(const Json& config, const std::string& where) {
-  const Json* found = nullptr;
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!is_there(config, key)) continue;
-    const Json& object = config.at(key);
-    if (!object.is_object()) fail(where, key, "expected an object");
-    if (found != nullptr && *found != object) fail(where, key, "disagrees with field \"rope_scaling\"");
-    found = &object;
-  }
-  return found;
+  const Json* old_style = rope_object(config, "rope_scaling", where);
+  const Json* new_style = rope_object(config, "rope_parameters", where);
+  if (old_style != nullptr && new_style != nullptr) expect_same_rope(*old_style, *new_style, where);
+  return new_style != nullptr ? new_style : old_style;
 }
 
 std::string rope_type(const Json& rope, const std::string& where) {
@@ -191,7 +243,7 @@ ModelConfig parse_hf_config(std::string_view text, const std::string& where) {
   config.rms_eps = get_number(json, "rms_norm_eps", 1e-6, where);
   config.tie_embeddings = get_bool(json, "tie_word_embeddings", false, where);
   read_rope(json, where, config);
-  config.validate(where);
+  config.validate(where, kKeys);
   read_special_ids(json, where, config);
   return config;
 }

@@ -48,10 +48,31 @@ unsigned char JsonStream::next(std::string_view in_what) {
   return c;
 }
 
+namespace {
+
+/// How many bytes at the front of `text` stand for themselves in a string, each alone.
+size_t n_plain(std::string_view text) {
+  size_t n = 0;
+  while (n < text.size()) {
+    const auto c = static_cast<unsigned char>(text[n]);
+    if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') break;
+    ++n;
+  }
+  return n;
+}
+
+}  // namespace
+
 template <typename Put>
 void JsonStream::scan_string(Put put) {
   take('"');
   while (true) {
+    if (in_.remaining() > 0) {
+      const std::string_view text = in_.buffered();
+      const size_t n = n_plain(text);
+      if (n > 0) put(text.substr(0, n));
+      in_.skip(n);
+    }
     const unsigned char c = next("a string");
     if (c == '"') return;
     if (c == '\\') {
@@ -59,7 +80,8 @@ void JsonStream::scan_string(Put put) {
     } else if (c < 0x20) {
       fail("control character in a string");
     } else if (c < 0x80) {
-      put(static_cast<char>(c));
+      const char plain = static_cast<char>(c);
+      put({&plain, 1});
     } else {
       scan_multibyte(c, put);
     }
@@ -73,7 +95,7 @@ void JsonStream::scan_multibyte(unsigned char first, Put put) {
   for (size_t i = 1; i < length; ++i) bytes[i] = static_cast<char>(next("a string"));
   const Utf8Char decoded = decode_utf8({bytes.data(), length}, 0);
   if (!decoded.is_valid || static_cast<size_t>(decoded.length) != length) fail("invalid UTF-8 in a string");
-  for (size_t i = 0; i < length; ++i) put(bytes[i]);
+  put({bytes.data(), length});
 }
 
 uint32_t JsonStream::read_hex4() {
@@ -95,7 +117,7 @@ void JsonStream::scan_escape(Put put) {
   constexpr std::string_view kShort = "\"\\/bfnrt", kMeaning = "\"\\/\b\f\n\r\t";
   const unsigned char c = next("an escape");
   if (const size_t at = kShort.find(static_cast<char>(c)); at != std::string_view::npos) {
-    put(kMeaning[at]);
+    put(kMeaning.substr(at, 1));
     return;
   }
   if (c != 'u') fail("unknown escape in a string");
@@ -110,14 +132,16 @@ void JsonStream::scan_escape(Put put) {
   }
   std::string encoded;
   append_utf8(encoded, code);
-  for (const char byte : encoded) put(byte);
+  put(encoded);
 }
 
 void JsonStream::read_string(std::string& out, size_t max_bytes) {
   out.clear();
-  scan_string([&](char c) {
-    if (out.size() == max_bytes) fail(fmt::format("expected a string of at most {} bytes", max_bytes));
-    out += c;
+  scan_string([&](std::string_view part) {
+    if (part.size() > max_bytes - out.size()) {
+      fail(fmt::format("expected a string of at most {} bytes", max_bytes));
+    }
+    out += part;
   });
 }
 
@@ -183,14 +207,14 @@ void JsonStream::skip_value() {
       open += c == '{' ? '}' : ']';
       if (!try_take(open.back())) {
         if (c == '{') {
-          scan_string([](char) {});
+          scan_string([](std::string_view) {});
           take(':');
         }
         continue;
       }
       open.pop_back();
     } else if (c == '"') {
-      scan_string([](char) {});
+      scan_string([](std::string_view) {});
     } else if (c == 't') {
       skip_literal("true");
     } else if (c == 'f') {
@@ -206,7 +230,7 @@ void JsonStream::skip_value() {
     while (!open.empty()) {
       if (try_take(',')) {
         if (open.back() == '}') {
-          scan_string([](char) {});
+          scan_string([](std::string_view) {});
           take(':');
         }
         break;

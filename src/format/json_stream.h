@@ -56,7 +56,7 @@ class JsonStream {
   }
 
  private:
-  /// Hands the bytes between the quotes, escapes resolved, to `put(char)`.
+  /// Hands the bytes between the quotes, escapes resolved, piece by piece to `put(std::string_view)`.
   template <typename Put>
   void scan_string(Put put);
   uint32_t read_hex4();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace chaski {
@@ -15,6 +16,24 @@ struct RopeScaling {
   double low_freq_factor = 1;
   double high_freq_factor = 4;
   int64_t original_context = 8192;
+};
+
+/// How a kind of file spells the fields of ModelConfig, for errors.
+struct ConfigKeys {
+  std::string_view n_layers = "layers";
+  std::string_view hidden = "hidden size";
+  std::string_view ffn = "feed-forward size";
+  std::string_view n_heads = "attention heads";
+  std::string_view n_kv_heads = "key-value heads";
+  std::string_view head_dim = "head size";
+  std::string_view vocab = "vocabulary";
+  std::string_view max_context = "context length";
+  std::string_view rms_eps = "norm epsilon";
+  std::string_view rope_theta = "rope theta";
+  std::string_view rope_scaling = "rope scaling";
+  std::string_view rope_factors = "rope factors";
+  std::string_view bos = "bos token";
+  std::string_view eos = "eos token";
 };
 
 struct ModelConfig {
@@ -36,8 +55,9 @@ struct ModelConfig {
   std::vector<int32_t> eos;  ///< any of these ends an answer
 
   int64_t n_parameters() const;
-  /// Throws Error(kCorrupt) naming `where` and the field where a size is out of range or does not divide.
-  void validate(const std::string& where) const;
+  /// Throws Error(kCorrupt) naming `where` and the field, as `keys` spells it, where a size is out of range
+  /// or does not divide.
+  void validate(const std::string& where, const ConfigKeys& keys = {}) const;
 };
 
 }  // namespace chaski

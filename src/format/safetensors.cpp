@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <unordered_set>
 #include <vector>
 
 #include "base/checked.h"
@@ -14,7 +15,8 @@ namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100000000;
 constexpr size_t kMaxTensors = 200000;
-constexpr size_t kMaxNameBytes = 4096;
+constexpr size_t kMaxNameBytes = 512;
+constexpr size_t kMaxMetadataKeyBytes = 4096;
 constexpr size_t kMaxRank = 8;
 
 struct ElementType {
@@ -47,12 +49,20 @@ constexpr ElementType kElementTypes[] = {
     {"F4", 4, {}},
 };
 
+/// Where one tensor's bytes lie, in the data; all that is kept of those that nobody wants.
+struct Range {
+  uint64_t begin, bytes;
+  uint64_t header_offset;   // where the header has told all of it
+  SafetensorsEntry* entry;  // null where it is not kept
+};
+
 class Parser {
  public:
-  explicit Parser(const ByteSource& source, uint64_t header_end)
-      : source_(source), json_(source, 8, header_end) {}
+  Parser(const ByteSource& source, uint64_t header_end,
+         const std::function<bool(const std::string&)>& is_wanted, size_t n_before)
+      : source_(source), json_(source, 8, header_end), is_wanted_(is_wanted), n_before_(n_before) {}
 
-  std::deque<SafetensorsEntry> parse() {
+  void parse() {
     if (json_.peek() != '{' || json_.offset() != 8) json_.fail("expected the header to begin with '{'");
     bool has_metadata = false;
     json_.read_object(kMaxNameBytes, [&](const std::string& name) {
@@ -62,13 +72,15 @@ class Parser {
       read_metadata();
     });
     json_.expect_end();
-    return std::move(entries_);
   }
+
+  std::vector<Range>& ranges() { return ranges_; }
+  std::deque<SafetensorsEntry> take_entries() { return std::move(entries_); }
 
  private:
   /// Text to text; we use none of it, and do not keep it.
   void read_metadata() {
-    json_.read_object(kMaxNameBytes, [&](const std::string& key) {
+    json_.read_object(kMaxMetadataKeyBytes, [&](const std::string& key) {
       if (json_.peek() != '"') {
         json_.fail(fmt::format("__metadata__ \"{}\": expected a string", printable(key)));
       }
@@ -77,7 +89,13 @@ class Parser {
   }
 
   void read_tensor(const std::string& name) {
-    if (entries_.size() == kMaxTensors) json_.fail(fmt::format("expected at most {} tensors", kMaxTensors));
+    if (n_before_ + ranges_.size() >= kMaxTensors) {
+      json_.fail(fmt::format("expected at most {} tensors in a model", kMaxTensors));
+    }
+    // By hash, so that names are not kept; a collision of two honest names is out of reach.
+    if (!name_hashes_.insert(std::hash<std::string>{}(name)).second) {
+      json_.fail(fmt::format("tensor \"{}\" stands twice", printable(name)));
+    }
     const ElementType* type = nullptr;
     std::optional<std::vector<int64_t>> shape;
     std::optional<std::array<uint64_t, 2>> range;
@@ -156,7 +174,12 @@ class Parser {
                   fmt::format("{}: tensor {}: {} dimensions, at most 4 are supported", source_.name(),
                               printable(name), dims.size()));
     }
-    entries_.push_back({name, type.name, type.dtype, shape_of(dims), range[0], *bits / 8});
+    SafetensorsEntry* entry = nullptr;
+    if (!is_wanted_ || is_wanted_(name)) {
+      entries_.push_back({name, type.name, type.dtype, shape_of(dims), range[0], *bits / 8});
+      entry = &entries_.back();
+    }
+    ranges_.push_back({range[0], *bits / 8, json_.offset(), entry});
   }
 
   static Shape shape_of(const std::vector<int64_t>& d) {
@@ -180,7 +203,11 @@ class Parser {
 
   const ByteSource& source_;
   JsonStream json_;
-  std::deque<SafetensorsEntry> entries_;
+  const std::function<bool(const std::string&)>& is_wanted_;
+  size_t n_before_;
+  std::deque<SafetensorsEntry> entries_;  // does not move what it has
+  std::vector<Range> ranges_;
+  std::unordered_set<size_t> name_hashes_;
 };
 
 [[noreturn]] void fail(const ByteSource& source, const std::string& message, std::string hint = {}) {
@@ -188,23 +215,25 @@ class Parser {
               std::move(hint));
 }
 
+std::string name_of(const Range& range) {
+  return range.entry != nullptr ? fmt::format("tensor \"{}\"", printable(range.entry->name))
+                                : fmt::format("the tensor before offset {}", range.header_offset);
+}
+
 /// From offsets in the data to offsets in the file, once the data are seen to be filled without hole or
 /// overlap.
-void place(std::deque<SafetensorsEntry>& entries, const ByteSource& source, uint64_t data_begin) {
-  std::vector<SafetensorsEntry*> order;
-  for (SafetensorsEntry& entry : entries) order.push_back(&entry);
-  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return a->offset != b->offset ? a->offset < b->offset : a->bytes < b->bytes;
+void place(std::vector<Range>& ranges, const ByteSource& source, uint64_t data_begin) {
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.bytes < b.bytes;
   });
   uint64_t expected = 0;
-  for (SafetensorsEntry* entry : order) {
-    if (entry->offset != expected) {
-      fail(source, fmt::format("tensor \"{}\" begins at offset {} of the data, expected {}: {}",
-                               printable(entry->name), entry->offset, expected,
-                               entry->offset > expected ? "a hole" : "an overlap"));
+  for (const Range& range : ranges) {
+    if (range.begin != expected) {
+      fail(source, fmt::format("{} begins at offset {} of the data, expected {}: {}", name_of(range),
+                               range.begin, expected, range.begin > expected ? "a hole" : "an overlap"));
     }
-    expected += entry->bytes;  // cannot wrap: an offset below 2^64 was read for the end
-    entry->offset += data_begin;
+    expected += range.bytes;  // cannot wrap: an offset below 2^64 was read for the end
+    if (range.entry != nullptr) range.entry->offset += data_begin;
   }
   const uint64_t found = source.size() - data_begin;
   if (found != expected) {
@@ -215,7 +244,9 @@ void place(std::deque<SafetensorsEntry>& entries, const ByteSource& source, uint
 
 }  // namespace
 
-std::deque<SafetensorsEntry> read_safetensors_header(const ByteSource& source) {
+SafetensorsHeader read_safetensors_header(const ByteSource& source,
+                                          const std::function<bool(const std::string&)>& is_wanted,
+                                          size_t n_before) {
   refuse_lfs_pointer(source);
   std::array<std::byte, 8> bytes;
   if (source.size() < bytes.size()) {
@@ -233,15 +264,13 @@ std::deque<SafetensorsEntry> read_safetensors_header(const ByteSource& source) {
                      source.size() - bytes.size()),
          "the file is incomplete or is no safetensors file");
   }
-  std::deque<SafetensorsEntry> entries = Parser(source, bytes.size() + length).parse();
-  place(entries, source, bytes.size() + length);
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (size_t i = 1; i < entries.size(); ++i) {
-    if (entries[i].name == entries[i - 1].name) {
-      fail(source, fmt::format("tensor \"{}\" stands twice", printable(entries[i].name)));
-    }
-  }
-  return entries;
+  Parser parser(source, bytes.size() + length, is_wanted, n_before);
+  parser.parse();
+  place(parser.ranges(), source, bytes.size() + length);
+  SafetensorsHeader header{parser.take_entries(), parser.ranges().size()};
+  std::sort(header.entries.begin(), header.entries.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return header;
 }
 
 }  // namespace chaski

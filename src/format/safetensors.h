@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +23,17 @@ struct SafetensorsEntry {
   uint64_t bytes = 0;
 };
 
-/// The tensors of one file, sorted by name. Checks all that the format promises: sizes, types, offsets
-/// without hole or overlap, nothing after the last. Throws Error(kCorrupt) naming file, tensor and offset.
-std::deque<SafetensorsEntry> read_safetensors_header(const ByteSource& source);
+struct SafetensorsHeader {
+  std::deque<SafetensorsEntry> entries;  ///< those that were wanted, sorted by name
+  size_t n_tensors = 0;                  ///< of all, wanted or not
+};
+
+/// Checks all that the format promises of every tensor: sizes, types, offsets without hole or overlap,
+/// nothing after the last; and keeps those whose name `is_wanted` accepts (without it: all). `n_before`
+/// tensors stand in other files of the model: the limit of 200,000 is on all. Throws Error(kCorrupt) naming
+/// file, tensor and offset.
+SafetensorsHeader read_safetensors_header(const ByteSource& source,
+                                          const std::function<bool(const std::string&)>& is_wanted = {},
+                                          size_t n_before = 0);
 
 }  // namespace chaski

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,12 +13,13 @@ namespace chaski {
 
 struct ShardIndex {
   std::vector<std::string> files;  ///< safe names below the model's folder, sorted, each once
-  /// Tensor name and its file's place in `files`, sorted by name.
+  /// Name of each wanted tensor and its file's place in `files`, sorted by name.
   std::vector<std::pair<std::string, uint32_t>> tensors;
 };
 
-/// Throws Error(kCorrupt) naming file and field; refuses names that lead out of the folder and anything but
-/// .safetensors.
-ShardIndex read_shard_index(const ByteSource& source);
+/// Keeps the tensors whose name `is_wanted` accepts; without it, all. Throws Error(kCorrupt) naming file and
+/// field; refuses names that lead out of the folder and anything but .safetensors.
+ShardIndex read_shard_index(const ByteSource& source,
+                            const std::function<bool(const std::string&)>& is_wanted = {});
 
 }  // namespace chaski

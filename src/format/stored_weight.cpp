@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/error.h"
 
 namespace chaski {
@@ -17,6 +18,10 @@ StoredWeight::StoredWeight(ByteSourcePtr source, std::string name, DType dtype, 
       offset_(offset),
       head_dim_(interleaved_head_dim),
       stride_(row_bytes(dtype, shape.last())) {
+  // Readers have seen that all rows lie in the file, so that no row's place can overflow.
+  const auto bytes = checked_mul(n_rows(), stride_);
+  CHECK(bytes && checked_add(offset_, static_cast<uint64_t>(*bytes)), "{}: {} rows of {} bytes at {}", name_,
+        n_rows(), stride_, offset_);
   CHECK(head_dim_ == 0 || (head_dim_ % 2 == 0 && n_rows() % head_dim_ == 0), "{}: {} rows in heads of {}",
         name_, n_rows(), head_dim_);
 }

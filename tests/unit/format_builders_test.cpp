@@ -1,50 +1,23 @@
-// What format_builders.h promises, and the meter of heap bytes behind its memory limit.
+// What format_builders.h promises.
 #include "format_builders.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <new>
 
 #include "base/error.h"
 #include "format/gguf_checkpoint.h"
 #include "format/llama_layout.h"
-
-namespace {
-std::atomic<size_t> heap_bytes{0}, heap_most{0};
-
-void* counted(void* block) {
-  if (block == nullptr) throw std::bad_alloc();
-  const size_t now = heap_bytes += malloc_usable_size(block);
-  size_t most = heap_most.load();
-  while (now > most && !heap_most.compare_exchange_weak(most, now)) {
-  }
-  return block;
-}
-void uncounted(void* block) {
-  if (block != nullptr) heap_bytes -= malloc_usable_size(block);
-  std::free(block);
-}
-}  // namespace
-
-// The whole test program counts what C++ code allocates.
-void* operator new(size_t bytes) { return counted(std::malloc(std::max<size_t>(bytes, 1))); }
-void* operator new[](size_t bytes) { return counted(std::malloc(std::max<size_t>(bytes, 1))); }
-void operator delete(void* block) noexcept { uncounted(block); }
-void operator delete[](void* block) noexcept { uncounted(block); }
-void operator delete(void* block, size_t) noexcept { uncounted(block); }
-void operator delete[](void* block, size_t) noexcept { uncounted(block); }
+#include "support/heap_meter.h"
 
 namespace chaski::testing {
 
-size_t heap_now() { return heap_bytes; }
-size_t heap_peak() { return heap_most; }
-void reset_heap_peak() { heap_most = heap_bytes.load(); }
+size_t heap_now() { return heap_meter::now(); }
+size_t heap_peak() { return heap_meter::peak(); }
+void reset_heap_peak() { heap_meter::reset_peak(); }
 
 void expect_refused(const std::string& what, const std::function<void()>& work, const std::string& part) {
   constexpr size_t kMostBytes = 64u << 20;

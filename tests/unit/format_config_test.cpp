@@ -115,7 +115,7 @@ TEST(HfConfig, H43_NumbersThatAreNoExactIntegersAreRefused) {
                              "-1", "\"8\"", "true", "[8]", "-0"}) {
     refused(std::string("H43 ") + number, with_raw("num_hidden_layers", number), "config.json");
   }
-  refused("H43 epsilon", with_raw("rms_norm_eps", "1e-400"), "norm epsilon");
+  refused("H43 epsilon", with_raw("rms_norm_eps", "1e-400"), "rms_norm_eps: ");
 }
 
 TEST(HfConfig, H44_OnlyStrictJsonIsReadAndNonFiniteNumbersOnlyWhereUnused) {
@@ -130,22 +130,23 @@ TEST(HfConfig, H44_OnlyStrictJsonIsReadAndNonFiniteNumbersOnlyWhereUnused) {
 }
 
 TEST(HfConfig, H45_SizesThatMakeNoModelAreRefusedByName) {
-  field_refused("num_attention_heads", 3, "attention heads");
-  field_refused("num_attention_heads", 0, "attention heads");
-  field_refused("num_key_value_heads", 0, "key-value heads");
-  field_refused("num_key_value_heads", 3, "key-value heads");
-  field_refused("num_hidden_layers", 1000000000, "layers");
-  field_refused("num_hidden_layers", 0, "layers");
-  field_refused("vocab_size", 0, "vocabulary");
-  field_refused("head_dim", 5, "head size");
-  field_refused("head_dim", 0, "head size");
-  field_refused("intermediate_size", -16, "feed-forward");
-  field_refused("hidden_size", INT64_MAX, "hidden size");
-  for (const Json& theta : {Json(0), Json(-1), Json(1e308)}) field_refused("rope_theta", theta, "rope theta");
+  field_refused("num_attention_heads", 3, "num_attention_heads: expected a divisor of hidden_size 8");
+  field_refused("num_attention_heads", 0, "num_attention_heads: ");
+  field_refused("num_key_value_heads", 0, "num_key_value_heads: ");
+  field_refused("num_key_value_heads", 3, "num_key_value_heads: ");
+  field_refused("num_hidden_layers", 1000000000, "num_hidden_layers: ");
+  field_refused("num_hidden_layers", 0, "num_hidden_layers: ");
+  field_refused("vocab_size", 0, "vocab_size: ");
+  field_refused("head_dim", 5, "head_dim: ");
+  field_refused("head_dim", 0, "head_dim: ");
+  field_refused("intermediate_size", -16, "intermediate_size: ");
+  field_refused("hidden_size", INT64_MAX, "hidden_size: ");
+  for (const Json& theta : {Json(0), Json(-1), Json(1e308)})
+    field_refused("rope_theta", theta, "rope_theta: ");
   Json heads = with("hidden_size", 4096);
   heads["num_attention_heads"] = 33;
   heads["num_key_value_heads"] = 33;
-  refused("H45 33 heads", heads.dump(), "divisor of hidden size 4096, found 33");
+  refused("H45 33 heads", heads.dump(), "divisor of hidden_size 4096, found 33");
 }
 
 TEST(HfConfig, H46_UnknownOrContradictingScalingIsRefused) {
@@ -161,7 +162,10 @@ TEST(HfConfig, H46_UnknownOrContradictingScalingIsRefused) {
     part.erase(key);
     field_refused("rope_scaling", part, key);
     part[key] = 0;
-    field_refused("rope_scaling", part, "rope scaling");
+    field_refused("rope_scaling", part,
+                  std::string("rope_scaling.") + (key[0] == 'h'   ? "high"
+                                                  : key[0] == 'l' ? "low"
+                                                                  : key));
   }
   Json reversed = llama3_scaling();
   reversed["low_freq_factor"] = 8.0;
@@ -169,6 +173,39 @@ TEST(HfConfig, H46_UnknownOrContradictingScalingIsRefused) {
   Json both = with("rope_scaling", llama3_scaling());
   both["rope_parameters"] = {{"rope_type", "default"}};
   refused("H46 both objects", both.dump(), "disagrees");
+}
+
+TEST(HfConfig, BothSpellingsOfScalingAreComparedFieldByField) {
+  Json both = with("rope_scaling", llama3_scaling());
+  Json parameters = llama3_scaling();
+  parameters["rope_theta"] = 500000.0;
+  parameters["factor"] = 32;
+  both["rope_parameters"] = parameters;
+  EXPECT_EQ(parse(both).rope_theta, 500000);
+  EXPECT_EQ(parse(both).rope_scaling->factor, 32);
+  both["rope_scaling"].erase("rope_type");
+  both["rope_scaling"]["type"] = "llama3";
+  EXPECT_EQ(parse(both).rope_theta, 500000);
+  both["rope_parameters"]["factor"] = 8.0;
+  refused("factor", both.dump(), "rope_parameters.factor\": 8.0 disagrees with 32.0");
+  both["rope_parameters"].erase("factor");
+  refused("absent", both.dump(), "rope_parameters.factor");
+  both["rope_parameters"] = parameters;
+  both["rope_scaling"]["rope_theta"] = 10000.0;
+  refused("theta", both.dump(), "rope_parameters.rope_theta");
+  field_refused("rope_parameters", {{"full_attention", {{"rope_type", "default"}}}},
+                "rope_parameters.full_attention: expected a number or name, found object");
+}
+
+TEST(HfConfig, WindowsOfAttentionAndSeveralArchitecturesAreRefused) {
+  field_refused("sliding_window", 4096, "sliding_window");
+  Json json = with("sliding_window", 4096);
+  json["use_sliding_window"] = true;
+  refused("used", json.dump(), "sliding_window");
+  json["use_sliding_window"] = false;
+  EXPECT_EQ(parse(json).hidden, 8);
+  EXPECT_EQ(parse(with("sliding_window", nullptr)).hidden, 8);
+  field_refused("architectures", {"LlamaForCausalLM", "LlamaForCausalLM"}, "expected one, found 2");
 }
 
 TEST(HfConfig, H48_OtherArchitecturesAreNamedAndRepositoryCodeIsNotRun) {

@@ -2,6 +2,8 @@
 // H50), and files that change under us.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -126,12 +128,119 @@ TEST(Directory, H18_ShardNamesThatLeaveTheFolderAreRefusedUnopened) {
       "H18 link", [&] { Checkpoint::open(folder.path() / "model"); }, "a link that leads out of the folder");
 }
 
+TEST(Directory, H18_NoFileOfAModelMayBeALinkOutOfItsFolder) {
+  for (const std::string name :
+       {"config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+        "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+    const TemporaryFolder folder;
+    const fs::path model = folder.path() / "model";
+    if (name == "model.safetensors.index.json") {
+      write_sharded_model(model);
+    } else {
+      write_small_hf_model(model, small_hf_config());
+    }
+    for (const char* text : {"generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
+      write(model / text, "{}");
+    }
+    write(model / "chat_template.jinja", "x");
+    expect_small_model(*Checkpoint::open(model));
+    fs::rename(model / name, folder.path() / "outside");
+    fs::create_symlink("../outside", model / name);
+    expect_refused(
+        name, [&] { Checkpoint::open(model); }, name + " is a link that leads out of the folder");
+    fs::remove(model / name);
+    fs::create_directory(model / "sub");
+    fs::rename(folder.path() / "outside", model / "sub/file");
+    fs::create_symlink("sub/file", model / name);
+    expect_small_model(*Checkpoint::open(model));
+  }
+  const TemporaryFolder folder;
+  fs::create_directory(folder.path() / "model");
+  write(folder.path() / "outside.gguf", small_gguf().build());
+  fs::create_symlink("../outside.gguf", folder.path() / "model/m.gguf");
+  expect_refused(
+      "gguf", [&] { Checkpoint::open(folder.path() / "model"); }, "a link that leads out of the folder");
+  expect_small_model(*Checkpoint::open(folder.path() / "model/m.gguf"));
+}
+
+TEST(Directory, WhatInAFolderIsTheModelIsOneRule) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(model_in_folder(folder.path()), std::nullopt);
+  write(folder.path() / "b.gguf", "x");
+  EXPECT_EQ(model_in_folder(folder.path()), folder.path() / "b.gguf");
+  write(folder.path() / "a.gguf", "x");
+  EXPECT_EQ(model_in_folder(folder.path()), std::nullopt);
+  EXPECT_EQ(gguf_files_in(folder.path()).front(), folder.path() / "a.gguf");
+  write(folder.path() / "config.json", "{}");
+  EXPECT_EQ(model_in_folder(folder.path()), folder.path());
+  EXPECT_THROW(model_in_folder(folder.path() / "none"), Error);
+}
+
+/// The small model with `n` more tensors of one byte, their names `name_bytes` long, in its one file.
+void write_model_with_extras(const fs::path& folder, size_t n, size_t name_bytes) {
+  write_small_hf_model(folder, small_hf_config());
+  const std::string file = read_text_file(folder / "model.safetensors");
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  std::string header = file.substr(8, length), data = file.substr(8 + length);
+  header.pop_back();
+  const std::string padding(name_bytes - 7, 'x');
+  for (size_t i = 0; i < n; ++i) {
+    header += fmt::format(R"(,"{}{:07}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", padding, i,
+                          data.size(), data.size() + 1);
+    data += 'x';
+  }
+  write(folder / "model.safetensors", safetensors_file(header + "}", data));
+}
+
+TEST(Directory, H17_TwoHundredThousandTensorsAreOpenedSoonAndInLittleMemoryAndMoreAreRefused) {
+  const TemporaryFolder folder;
+  for (const auto& [n, name_bytes] : {std::pair<size_t, size_t>(199'988, 7), {180'000, 480}}) {
+    write_model_with_extras(folder.path(), n, name_bytes);
+    const size_t before = heap_now();
+    reset_heap_peak();
+    const std::clock_t start = std::clock();
+    const auto model = Checkpoint::open(folder.path());
+    EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 2) << name_bytes;
+    EXPECT_LT(heap_peak() - before, 64u << 20) << name_bytes;
+    EXPECT_EQ(model->names().size(), 12u);
+    expect_small_model(*model);
+  }
+  write_model_with_extras(folder.path(), 199'989, 7);
+  expect_refused(
+      "H17 one more", [&] { Checkpoint::open(folder.path()); }, "at most 200000 tensors");
+  write_model_with_extras(folder.path(), 1'000'000, 7);
+  expect_refused(
+      "H17 a million", [&] { Checkpoint::open(folder.path()); }, "at most 200000 tensors");
+  write_model_with_extras(folder.path(), 1, 513);
+  expect_refused(
+      "a name of 513 bytes", [&] { Checkpoint::open(folder.path()); }, "at most 512 bytes");
+}
+
+TEST(Directory, H17_TheLimitOnTensorsIsOnAllFilesOfAModel) {
+  const TemporaryFolder folder;
+  write_sharded_model(folder.path());
+  std::string header = "{", data(150'000, 'x');
+  for (size_t i = 0; i < data.size(); ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", i == 0 ? "" : ",",
+                          i, i, i + 1);
+  }
+  Json index = parse_json(read_text_file(folder.path() / "model.safetensors.index.json"), "index");
+  for (const std::string file : {"x.safetensors", "y.safetensors"}) {
+    write(folder.path() / file, safetensors_file(header + "}", data));
+    index["weight_map"]["in " + file] = file;
+  }
+  write(folder.path() / "model.safetensors.index.json", index.dump());
+  expect_refused(
+      "H17 shards", [&] { Checkpoint::open(folder.path()); }, "at most 200000 tensors in a model");
+}
+
 TEST(Directory, LinksOfHuggingFacesCacheAreFollowed) {
   const TemporaryFolder folder;
   const fs::path snapshot = folder.path() / "repo/snapshots/0123";
   write_sharded_model(snapshot);
   fs::create_directories(folder.path() / "repo/blobs");
-  for (const char* name : {"a.safetensors", "b.safetensors"}) {
+  for (const char* name : {"config.json", "a.safetensors", "b.safetensors", "model.safetensors.index.json"}) {
     fs::rename(snapshot / name, folder.path() / "repo/blobs" / name);
     fs::create_symlink(fs::path("../../blobs") / name, snapshot / name);
   }
@@ -141,14 +250,16 @@ TEST(Directory, LinksOfHuggingFacesCacheAreFollowed) {
 TEST(Directory, H19_MissingShardsAndTensorsAreListed) {
   const TemporaryFolder folder;
   Json index = write_sharded_model(folder.path());
-  index["weight_map"]["extra.1"] = "a.safetensors";
-  index["weight_map"]["extra.2"] = "a.safetensors";
-  index["weight_map"]["extra.3"] = "a.safetensors";
-  index["weight_map"]["extra.4"] = "b.safetensors";
+  // Each of these weights stands in the other file.
+  for (const char* name : {"input_layernorm", "self_attn.k_proj", "self_attn.o_proj", "mlp.gate_proj"}) {
+    auto& file = index["weight_map"][std::string("model.layers.0.") + name + ".weight"];
+    file = file == "a.safetensors" ? "b.safetensors" : "a.safetensors";
+  }
   write(folder.path() / "model.safetensors.index.json", index.dump());
   expect_refused(
       "H19 tensor", [&] { Checkpoint::open(folder.path()); },
-      "extra.1 in a.safetensors, extra.2 in a.safetensors, extra.3 in a.safetensors and 1 more");
+      "model.layers.0.input_layernorm.weight in a.safetensors, model.layers.0.mlp.gate_proj.weight in "
+      "a.safetensors, model.layers.0.self_attn.k_proj.weight in a.safetensors and 1 more");
   fs::remove(folder.path() / "b.safetensors");
   expect_refused(
       "H19 shard", [&] { Checkpoint::open(folder.path()); }, "are missing: b.safetensors");

@@ -259,10 +259,10 @@ TEST(Gguf, H35_StrangeByteTokensArePlainText) {
 TEST(Gguf, H36_LayerCountsAreLimitedAndMustMatchTheTensors) {
   for (const uint32_t layers : {0u, 1025u, 1u << 31}) {
     key_refused("H36", "llama.block_count", kUint32, raw(layers),
-                "layers: expected 1 to 1024, found " + std::to_string(layers));
+                "llama.block_count: expected 1 to 1024, found " + std::to_string(layers));
   }
   key_refused("H36 more than there are", "llama.block_count", kUint32, raw(2u),
-              "model.layers.1.input_layernorm.weight is missing");
+              "model.layers.1.input_layernorm.weight (blk.1.attn_norm.weight) is missing");
   GgufBuilder file = small_gguf();
   file.tensor("blk.0.ffn_up.weight").name = "blk.1.ffn_up.weight";
   refused("H36 fewer", file, "blk.1.ffn_up.weight is not part of");
@@ -276,16 +276,18 @@ TEST(Gguf, H36_LayerCountsAreLimitedAndMustMatchTheTensors) {
 }
 
 TEST(Gguf, H37_HeadCountsMustDivide) {
-  key_refused("H37 heads 0", "llama.attention.head_count", kUint32, raw(0u), "attention heads");
-  key_refused("H37 kv 0", "llama.attention.head_count_kv", kUint32, raw(0u), "key-value heads");
-  key_refused("H37 kv 3", "llama.attention.head_count_kv", kUint32, raw(3u), "key-value heads");
+  key_refused("H37 heads 0", "llama.attention.head_count", kUint32, raw(0u), "llama.attention.head_count: ");
+  key_refused("H37 kv 0", "llama.attention.head_count_kv", kUint32, raw(0u),
+              "llama.attention.head_count_kv: ");
+  key_refused("H37 kv 3", "llama.attention.head_count_kv", kUint32, raw(3u),
+              "llama.attention.head_count_kv: ");
   GgufBuilder file = small_gguf();
   file.set_u32("llama.attention.key_length", 3);
   file.set_u32("llama.rope.dimension_count", 3);
   refused("H37 odd", file, "even number");
   file.set_u32("llama.attention.key_length", 0);
   file.set_u32("llama.rope.dimension_count", 0);
-  refused("H37 zero", file, "head size");
+  refused("H37 zero", file, "llama.attention.key_length: ");
   key_refused("H37 other rope size", "llama.rope.dimension_count", kUint32, raw(2u), "expected 4, found 2");
 }
 
@@ -313,9 +315,36 @@ TEST(Gguf, KeysThatAModelNeedsAreNamedWhereMissingOrOfAnotherType) {
               "\"qwen2\", expected \"llama\"");
   key_refused("scaling", "llama.rope.scaling.type", kString, gguf_string("linear"), "\"linear\"");
   key_refused("factor", "llama.rope.scaling.factor", kFloat32, raw(2.0f), "linear scaling");
-  key_refused("theta NaN", "llama.rope.freq_base", kFloat32, raw(__builtin_nanf("")), "rope theta");
+  key_refused("theta NaN", "llama.rope.freq_base", kFloat32, raw(__builtin_nanf("")),
+              "llama.rope.freq_base: ");
   key_refused("vocab_size", "llama.vocab_size", kUint32, raw(33u), "expected 32, found 33");
   key_refused("huge", "llama.context_length", kUint64, raw(UINT64_MAX), "out of range");
+}
+
+TEST(Gguf, KeysThatAskForAnotherComputationAreRefusedByName) {
+  key_refused("experts", "llama.expert_count", kUint32, raw(8u), "llama.expert_count 8");
+  for (const char* key :
+       {"llama.attention.scale", "llama.logit_scale", "llama.residual_scale", "llama.embedding_scale"}) {
+    key_refused("scale", key, kFloat32, raw(3.0f), std::string(key) + " 3: expected");
+    key_refused("NaN", key, kFloat32, raw(__builtin_nanf("")), key);
+    GgufBuilder file = small_gguf();
+    file.set_u32("llama.expert_count", 0);
+    file.set_f32(key, key == std::string("llama.attention.scale") ? 0.5f : 1.0f);  // heads of 4
+    EXPECT_EQ(open_gguf_bytes(file.build())->config().n_layers, 1) << key;
+    file.set_f32(key, 0);
+    EXPECT_EQ(open_gguf_bytes(file.build())->config().n_layers, 1) << key;
+  }
+}
+
+TEST(Gguf, WeightErrorsNameTheTensorAsTheFileDoes) {
+  for (const auto& [tensor, shown] :
+       {std::pair("output_norm.weight", "weight model.norm.weight (output_norm.weight): expected shape [8]"),
+        std::pair("blk.0.attn_norm.weight",
+                  "weight model.layers.0.input_layernorm.weight (blk.0.attn_norm.weight): expected")}) {
+    GgufBuilder file = small_gguf();
+    file.tensor(tensor).dims = {7};
+    refused(tensor, file, shown);
+  }
 }
 
 TEST(Gguf, EveryPrefixOfAFileIsRefused) {

@@ -12,7 +12,7 @@ namespace chaski::testing {
 namespace {
 
 std::deque<SafetensorsEntry> parse(const std::string& bytes) {
-  return read_safetensors_header(MemorySource("test.safetensors", bytes));
+  return read_safetensors_header(MemorySource("test.safetensors", bytes)).entries;
 }
 
 void refused(const std::string& what, const std::string& bytes, const std::string& part) {
@@ -141,7 +141,7 @@ TEST(Safetensors, H16_MetadataIsTextAndNeverCopiedIntoErrors) {
   EXPECT_TRUE(parse(safetensors_file("{\"__metadata__\":{\"a\":\"" + large + "\"}}", "")).empty());
   refused("H16 large, then wrong",
           safetensors_file("{\"__metadata__\":{\"a\":\"" + large + "\"},\"w\":0}", ""), "expected '{'");
-  refused("a name of 10 MB", safetensors_file("{\"" + large + "\":{}}", ""), "at most 4096 bytes");
+  refused("a name of 10 MB", safetensors_file("{\"" + large + "\":{}}", ""), "at most 512 bytes");
 }
 
 TEST(Safetensors, FieldsAreAllNeededAndNoOtherIsAccepted) {
@@ -175,8 +175,28 @@ TEST(Safetensors, H17_AMillionTensorsAreRefusedByCountAndTwoHundredThousandAreRe
   const std::string file = safetensors_file(header_of_tiny_tensors(200000), std::string(200000, 'x'));
   const MemorySource source("test.safetensors", file);
   const std::clock_t start = std::clock();
-  EXPECT_EQ(read_safetensors_header(source).size(), 200000u);
+  EXPECT_EQ(read_safetensors_header(source).n_tensors, 200000u);
   EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 2);
+}
+
+TEST(Safetensors, WhatIsNotWantedIsCheckedAndForgotten) {
+  const auto only_b = [](const std::string& name) { return name == "b"; };
+  const auto read = [&](const std::string& offsets_of_c, const char* last = "c") {
+    const std::string header = "{\"a\":" + tensor("[1]", "[0,4]") + ",\"b\":" + tensor("[1]", "[4,8]") +
+                               ",\"" + last + "\":" + tensor("[1]", offsets_of_c) + "}";
+    return read_safetensors_header(
+        MemorySource("test.safetensors", safetensors_file(header, std::string(12, 'x'))), only_b, 100);
+  };
+  const SafetensorsHeader header = read("[8,12]");
+  EXPECT_EQ(header.n_tensors, 3u);
+  ASSERT_EQ(header.entries.size(), 1u);
+  EXPECT_EQ(header.entries[0].name, "b");
+  expect_refused(
+      "hole", [&] { read("[9,13]"); }, "the tensor before offset");
+  expect_refused(
+      "span", [&] { read("[8,13]"); }, "\"c\": data_offsets span 5 bytes");
+  expect_refused(
+      "twice", [&] { read("[8,12]", "a"); }, "\"a\" stands twice");
 }
 
 TEST(Safetensors, GitLfsPointersAreNamedAsSuch) {
