@@ -1,6 +1,6 @@
 // Prints the ids of texts, for tokenizer_parity.py: `tokenize_lines FILE [special]` reads one JSON string a
 // line and prints one JSON list a line; `special` lets special-token text become its token. `tokenize_lines
-// FILE time` reads text and prints MB/s of processor time.
+// FILE time` reads text and prints MB/s of processor time. FILE: tokenizer.json, rank file or .gguf.
 #include <cstdio>
 #include <ctime>
 #include <iostream>
@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "load_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace {
@@ -16,9 +17,14 @@ namespace {
 /// Processor time of this program so far, which a busy machine does not stretch.
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
+chaski::Tokenizer open_tokenizer(const std::string& file) {
+  if (!file.ends_with(".gguf")) return chaski::Tokenizer::open(file);
+  return chaski::tests::load_tokenizer(*chaski::Checkpoint::open(file));
+}
+
 int run(int argc, char** argv) {
   const double start = cpu_seconds();
-  const chaski::Tokenizer tokenizer = chaski::Tokenizer::open(argv[1]);
+  const chaski::Tokenizer tokenizer = open_tokenizer(argv[1]);
   const std::string mode = argc > 2 ? argv[2] : "";
   if (mode == "time") {
     std::fprintf(stderr, "loaded in %.3f s\n", cpu_seconds() - start);

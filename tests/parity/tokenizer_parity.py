@@ -9,8 +9,8 @@
 --keep    write the tokenizer.json files made here to DIR and leave them there
 
 Compared: (1) the rank file with tiktoken; (2) a tokenizer.json made from the ranks, read by chaski, with Hugging Face
-reading the same file, special tokens off and on; (3) the same for a tokenizer.json made from the GGUF. The first
-texts hold every character of Unicode between letters (with --n below 100000: those below U+3000 and a part of the rest). Needs tiktoken, tokenizers, gguf. Exit status 1 on a difference.
+reading the same file, special tokens off and on; (3) the same for a tokenizer.json made from the GGUF; (4) the GGUF
+itself, read by chaski, with Hugging Face reading the file of (3). The first texts hold every character of Unicode between letters (with --n below 100000: those below U+3000 and a part of the rest). Needs tiktoken, tokenizers, gguf. Exit status 1 on a difference.
 """
 import argparse
 import base64
@@ -189,9 +189,11 @@ def main():
     peers.append(("tiktoken, ranks", args.ranks, (), lambda texts: [tik.encode_ordinary(t) for t in texts]))
     peers.append(("tiktoken, ranks, special", args.ranks, ("special",),
                   lambda texts: [tik.encode(t, allowed_special="all") for t in texts]))
-    for name, path in (("tokenizers, Llama 3", llama_json), ("tokenizers, SmolLM2", smol_json)):
+    for name, path, peers_path in (("tokenizers, Llama 3", llama_json, llama_json),
+                                   ("tokenizers, SmolLM2", smol_json, smol_json),
+                                   ("tokenizers, SmolLM2 from GGUF", args.gguf, smol_json)):
         for special in (False, True):
-            peer = tokenizers.Tokenizer.from_file(path)
+            peer = tokenizers.Tokenizer.from_file(peers_path)
             peer.encode_special_tokens = not special
             encode = lambda texts, p=peer: [e.ids for e in p.encode_batch_fast(texts, add_special_tokens=False)]
             peers.append((name + (", special" if special else ""), path, ("special",) if special else (), encode))
