@@ -1,7 +1,5 @@
 #include "cli/models.h"
 
-#include <algorithm>
-
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -16,24 +14,35 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kDefaultContext = 4096;
 
-/// What to open in a folder: itself where it holds a Hugging Face model, else its one GGUF file.
-std::string model_in_folder(const fs::path& folder) {
-  std::error_code ignored;
-  if (fs::exists(folder / "config.json", ignored)) return folder.string();
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".gguf") files.push_back(entry.path().string());
-  }
-  if (files.size() == 1) return files[0];
-  std::sort(files.begin(), files.end());
+std::string open_in_folder(const fs::path& folder) {
+  if (const auto model = model_in_folder(folder)) return model->string();
+  const std::vector<fs::path> files = gguf_files_in(folder);
+  const std::string shown = printable(folder.string(), 300);
   if (files.empty()) {
-    throw Error(
-        ErrorCode::kNotFound, "find model",
-        fmt::format("{}: expected config.json or a .gguf file in it", printable(folder.string(), 300)));
+    throw Error(ErrorCode::kNotFound, "find model",
+                fmt::format("{}: expected config.json or a .gguf file in it", shown));
   }
-  throw Error(ErrorCode::kUsage, "find model",
-              fmt::format("{}: holds {} models", printable(folder.string(), 300), files.size()),
-              fmt::format("name one of them: {}", fmt::join(files, ", ")));
+  std::string names;
+  for (const fs::path& file : files) names += (names.empty() ? "" : ", ") + printable(file.string(), 300);
+  throw Error(ErrorCode::kUsage, "find model", fmt::format("{}: holds {} models", shown, files.size()),
+              "name one of them: " + names);
+}
+
+/// Texts of the special tokens that a template may name besides bos and eos.
+SpecialTokens special_tokens_of(const TokenizerData& data, const Tokenizer& tokenizer,
+                                const std::string& where) {
+  SpecialTokens tokens;
+  if (data.pad) tokens.emplace_back("pad_token", tokenizer.piece(*data.pad));
+  if (data.tokenizer_config_json.empty()) return tokens;
+  const Json config = parse_json(data.tokenizer_config_json, where);
+  for (const char* key : {"pad_token", "unk_token"}) {
+    const auto it = config.find(key);
+    if (it == config.end()) continue;
+    // A text, or an object with the text and its flags.
+    tokens.emplace_back(
+        key, it->is_object() ? get_string(*it, "content", "", where) : get_string(config, key, "", where));
+  }
+  return tokens;
 }
 
 Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
@@ -67,11 +76,11 @@ std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32
 std::string resolve_model(const std::string& name) {
   if (name.rfind("synthetic:", 0) == 0) return name;
   std::error_code ignored;
-  if (fs::is_directory(name, ignored)) return model_in_folder(name);
+  if (fs::is_directory(name, ignored)) return open_in_folder(name);
   if (fs::exists(name, ignored)) return name;
   const fs::path store = chaski_home() / "models";
   if (is_safe_relative_name(name)) {
-    if (fs::is_directory(store / name, ignored)) return model_in_folder(store / name);
+    if (fs::is_directory(store / name, ignored)) return open_in_folder(store / name);
     if (fs::exists(store / name, ignored)) return (store / name).string();
   }
   throw Error(ErrorCode::kNotFound, "find model",
@@ -88,7 +97,9 @@ ModelText open_model_text(const std::string& name) {
   if (!text.checkpoint->chat_template().empty()) {
     text.chat_template = std::make_unique<ChatTemplate>(
         text.checkpoint->chat_template(), piece_or_empty(*text.tokenizer, text.tokenizer->bos()),
-        piece_or_empty(*text.tokenizer, text.tokenizer->eos()));
+        piece_or_empty(*text.tokenizer, text.tokenizer->eos()),
+        special_tokens_of(text.checkpoint->tokenizer(), *text.tokenizer,
+                          text.checkpoint->path() + "/tokenizer_config.json"));
   }
   text.open_s = since_start.seconds();
   return text;

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "base/byte_alphabet.h"
+#include "base/json.h"
 #include "text/tokenizer.h"
 
 namespace chaski::test {
