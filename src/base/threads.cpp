@@ -49,34 +49,59 @@ int available_cores() {
   return n;
 }
 
+// One job at a time, cut into pieces. A job is over when its pieces are done, not when all workers have
+// looked at it: a worker that the system has put aside delays nobody unless it holds a piece. So a worker may
+// come late, to a job that is over or to the next one; the ticket tells it. It holds the job's number and the
+// next piece; a piece is taken by a compare-and-swap of both, and between jobs the ticket is closed while the
+// description of the job changes.
 struct ThreadPool::State {
+  static constexpr uint64_t kClosed = 0xFFFFFFFF;  // as the ticket's lower half: no piece
+
   int n_threads = 1;
   std::vector<std::thread> workers;
 
-  // One job at a time. `generation` tells the workers that there is a new one.
-  const std::function<void(int64_t, int64_t, int)>* work = nullptr;
-  int64_t n = 0;
-  int64_t grain = 1;
-  alignas(64) std::atomic<int64_t> next{0};
-  alignas(64) std::atomic<uint64_t> generation{0};
-  alignas(64) std::atomic<int> n_running{0};
+  std::atomic<const Work*> work{nullptr};
+  std::atomic<int64_t> n{0};
+  std::atomic<int64_t> grain{1};
+  std::atomic<uint64_t> n_pieces{0};
+  alignas(64) std::atomic<uint64_t> ticket{kClosed};
+  alignas(64) std::atomic<uint64_t> n_done{0};
+  std::atomic<bool> has_failed{false};
+  std::exception_ptr failure;  // of the first piece that threw; guarded by mutex until the job is over
+
+  alignas(64) std::atomic<uint64_t> generation{0};  // number of the last job
   std::atomic<bool> is_stopping{false};
   std::atomic<int> n_asleep{0};
   std::mutex mutex;
   std::condition_variable wake;
-  std::exception_ptr failure;
 
-  void run_pieces(int worker) {
+  static uint64_t first_ticket(uint64_t job) { return job << 32; }
+
+  void run_piece(uint64_t piece, int worker) {
+    const int64_t size = grain.load(std::memory_order_relaxed);
+    const int64_t begin = static_cast<int64_t>(piece) * size;
     try {
-      while (true) {
-        const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-        if (begin >= n) return;
-        (*work)(begin, std::min(begin + grain, n), worker);
+      if (!has_failed.load(std::memory_order_relaxed)) {
+        (*work.load(std::memory_order_relaxed))(
+            begin, std::min(begin + size, n.load(std::memory_order_relaxed)), worker);
       }
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
-      next.store(n, std::memory_order_relaxed);
+      has_failed.store(true, std::memory_order_relaxed);
+    }
+    n_done.fetch_add(1, std::memory_order_release);
+  }
+
+  void run_pieces(uint64_t job, int worker) {
+    uint64_t next = ticket.load(std::memory_order_acquire);
+    while (next >> 32 == (job & 0xFFFFFFFF)) {
+      const uint64_t piece = next & 0xFFFFFFFF;
+      if (piece >= n_pieces.load(std::memory_order_acquire)) return;
+      if (!ticket.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      run_piece(piece, worker);
+      next = ticket.load(std::memory_order_acquire);
     }
   }
 
@@ -102,8 +127,7 @@ struct ThreadPool::State {
     while (true) {
       seen = wait_for_job(seen);
       if (is_stopping.load(std::memory_order_acquire)) return;
-      run_pieces(worker);
-      n_running.fetch_sub(1, std::memory_order_release);
+      run_pieces(seen, worker);
     }
   }
 
@@ -119,12 +143,25 @@ struct ThreadPool::State {
     workers.clear();
   }
 
-  void publish() {
-    generation.fetch_add(1);
+  /// Describe the next job, open it, and wake who sleeps; gives its number.
+  uint64_t publish(const Work& job_work, int64_t job_n, int64_t job_grain) {
+    const uint64_t job = generation.load(std::memory_order_relaxed) + 1;
+    ticket.store(first_ticket(job) | kClosed, std::memory_order_relaxed);
+    // Released after the ticket was closed: who sees the new number of pieces can take none of the old job.
+    n_pieces.store(static_cast<uint64_t>((job_n + job_grain - 1) / job_grain), std::memory_order_release);
+    work.store(&job_work, std::memory_order_relaxed);
+    n.store(job_n, std::memory_order_relaxed);
+    grain.store(job_grain, std::memory_order_relaxed);
+
+    n_done.store(0, std::memory_order_relaxed);
+    has_failed.store(false, std::memory_order_relaxed);
+    ticket.store(first_ticket(job), std::memory_order_release);
+    generation.store(job);
     if (n_asleep.load() > 0) {
       const std::lock_guard lock(mutex);
       wake.notify_all();
     }
+    return job;
   }
 };
 
@@ -148,22 +185,18 @@ ThreadPool::~ThreadPool() { state_->stop(); }
 
 int ThreadPool::n_threads() const { return state_->n_threads; }
 
-void ThreadPool::parallel_for(int64_t n, int64_t grain,
-                              const std::function<void(int64_t, int64_t, int)>& work) {
+void ThreadPool::parallel_for(int64_t n, int64_t grain, const Work& work) {
   if (n <= 0) return;
   State& s = *state_;
   if (s.n_threads == 1 || n <= grain) {
     for (int64_t begin = 0; begin < n; begin += grain) work(begin, std::min(begin + grain, n), 0);
     return;
   }
-  s.work = &work;
-  s.n = n;
-  s.grain = grain;
-  s.next.store(0, std::memory_order_relaxed);
-  s.n_running.store(s.n_threads - 1, std::memory_order_relaxed);
-  s.publish();
-  s.run_pieces(0);
-  for (int i = 0; s.n_running.load(std::memory_order_acquire) > 0; ++i) {
+  CHECK((n + grain - 1) / grain < static_cast<int64_t>(State::kClosed), "{} pieces of {}", n, grain);
+  const uint64_t job = s.publish(work, n, grain);
+  s.run_pieces(job, 0);
+  const uint64_t n_pieces = s.n_pieces.load(std::memory_order_relaxed);
+  for (int i = 0; s.n_done.load(std::memory_order_acquire) < n_pieces; ++i) {
     if (i < kSpins) {
       pause_cpu();
     } else {

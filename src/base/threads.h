@@ -13,6 +13,8 @@ int available_cores();
 
 class ThreadPool {
  public:
+  using Work = std::function<void(int64_t begin, int64_t end, int worker)>;
+
   /// `n_threads` includes the caller's: 1 runs everything in place. Throws Error(kOutOfMemory) where the
   /// system starts no more threads.
   explicit ThreadPool(int n_threads);
@@ -24,7 +26,7 @@ class ThreadPool {
 
   /// Call `work(begin, end, worker)` over [0, n) in pieces of `grain`; returns when all are done. `worker` is
   /// in [0, n_threads). The first exception thrown by a piece is rethrown here. Not reentrant.
-  void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t, int)>& work);
+  void parallel_for(int64_t n, int64_t grain, const Work& work);
 
  private:
   struct State;
