@@ -58,8 +58,8 @@ void add_model(CLI::App& command, const Context& context, std::string& model) {
 
 void add_model_options(CLI::App& command, const Context& context, ModelOptions& o) {
   Registrar add(command, context);
-  add.option("--device", o.device, "auto, cpu, cuda[:N], ascend[:N]",
-             "设备：auto、cpu、cuda[:N]、ascend[:N]");
+  add.option("--device", o.device, "auto or cpu; this build has no other",
+             "设备：auto 或 cpu；本构建没有其他设备");
   add.option("--precision", o.precision, "exact (f32 throughout) or fast (default)",
              "精度：exact（全程 f32）或 fast（默认）");
   add.option("--kv-dtype", o.kv_dtype, "type of the KV cache: f32, f16, bf16", "KV 缓存类型：f32、f16、bf16");

@@ -59,8 +59,7 @@ OrderedJson tokenizer_of(const Checkpoint& checkpoint) {
 
 OrderedJson template_of(const std::string& text) {
   if (text.empty()) return nullptr;
-  constexpr size_t kHashPrefix = 16;
-  return {{"sha256", sha256_of(text).substr(0, kHashPrefix)}, {"bytes", text.size()}};
+  return {{"sha256", sha256_of(text)}, {"bytes", text.size()}};
 }
 
 }  // namespace

@@ -149,7 +149,10 @@ class YamlReader {
         if (!value.IsSequence()) fail_at(value, "stop: expected a list of texts");
         for (const YAML::Node& text : value) s.stop.push_back(string_of(text, key));
       } else {
-        fail_at(value, fmt::format("unknown setting \"{}\"", printable(key)));
+        std::string known = "seed, system, stop";
+        for (const auto& [name, target] : numbers) known += ", " + name;
+        for (const auto& [name, target] : integers) known += ", " + name;
+        fail_at(value, fmt::format("unknown setting \"{}\"; known are {}", printable(key), known));
       }
     });
   }
@@ -187,6 +190,7 @@ std::vector<SuiteItem> parse_items(std::string_view text, const std::string& whe
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() && text.empty()) break;  // the file ends in a blank line
     if (line.empty()) fail(where, number, "is empty; expected one JSON object per line");
     if (items.size() == kMaxItems) fail(where, number, fmt::format("more than {} items", kMaxItems));
     items.push_back(parse_item(line, where, number));
