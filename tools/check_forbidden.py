@@ -16,7 +16,7 @@ EVERYWHERE = [
      "std::regex: it overflows the stack on long input; write a scanner"),
 ]
 LIBRARIES = [
-    (re.compile(CALL + r"(?:exit|_exit|_Exit)\s*\(|" + CALL + r"(?:abort|quick_exit|__builtin_trap)\b"),
+    (re.compile(CALL + r"(?:exit|_exit|_Exit)\s*\(|" + CALL + r"(?:abort|quick_exit|__builtin_trap)\b(?:\s*\()?"),
      "ends the process: a library throws chaski::Error"),
     (re.compile(r"std::terminate\b|(?<![\w.>:])terminate\s*\("), "std::terminate: a library throws chaski::Error"),
     (re.compile(CALL + r"(?:printf|vprintf|puts|putchar)\s*\(|std::w?cout\b|(?<![\w:])cout\s*<<"
