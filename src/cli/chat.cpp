@@ -26,8 +26,9 @@ class Conversation {
     messages_ = OrderedJson::array();
     if (settings_.system) messages_.push_back({{"role", "system"}, {"content", *settings_.system}});
   }
+  /// An empty text takes the system message away.
   void set_system(const std::string& text) {
-    settings_.system = text;
+    settings_.system = text.empty() ? std::nullopt : std::optional(text);
     clear();
   }
 
@@ -90,12 +91,12 @@ void print_help(Lang lang) {
   print(tr(lang,
            "/help           these commands\n"
            "/clear          forget the conversation\n"
-           "/system TEXT    set the system text and begin anew\n"
+           "/system TEXT    set the system text and begin anew; without TEXT, take it away\n"
            "/exit           leave (also Ctrl-D)\n"
            "Ctrl-C stops the answer; twice at the prompt, it leaves.\n",
            "/help           显示这些命令\n"
            "/clear          清空对话\n"
-           "/system 文本    设置系统提示并重新开始\n"
+           "/system 文本    设置系统提示并重新开始；不写文本则去掉\n"
            "/exit           退出（或 Ctrl-D）\n"
            "Ctrl-C 停止当前回答；在提示符处连按两次退出。\n"));
 }
@@ -109,9 +110,10 @@ bool obey(const std::string& line, Conversation& conversation, Lang lang) {
   if (command == "/clear") {
     conversation.clear();
     note(tr(lang, "[a new conversation]\n", "[新的对话]\n"));
-  } else if (command == "/system" && !rest.empty()) {
+  } else if (command == "/system") {
     conversation.set_system(rest);
-    note(tr(lang, "[system text set, a new conversation]\n", "[已设置系统提示，新的对话]\n"));
+    note(rest.empty() ? tr(lang, "[no system text, a new conversation]\n", "[无系统提示，新的对话]\n")
+                      : tr(lang, "[system text set, a new conversation]\n", "[已设置系统提示，新的对话]\n"));
   } else {
     if (command != "/help") note(trf(lang, "no command {}\n", "没有命令 {}\n", printable(command)));
     print_help(lang);

@@ -84,8 +84,8 @@ std::string resolve_model(const std::string& name) {
     if (fs::exists(store / name, ignored)) return (store / name).string();
   }
   throw Error(ErrorCode::kNotFound, "find model",
-              fmt::format("{}: neither a file or folder here nor a name below {}", printable(name, 300),
-                          store.string()),
+              fmt::format("{}: no file or folder here has this name, and no model below {}",
+                          printable(name, 300), store.string()),
               "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
 }
 

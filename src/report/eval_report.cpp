@@ -220,7 +220,9 @@ std::string answer_figures(const AnswerRecord& item, Lang lang) {
 
 std::string eval_table(const RunRecord& r, Lang lang) {
   const bool sampled = has_samples(r);
-  int first = display_width(tr(lang, "per question", "平均每题"));
+  const std::string_view mean_label =
+      sampled ? tr(lang, "per answer", "平均每答") : tr(lang, "per question", "平均每题");
+  int first = display_width(mean_label);
   std::vector<std::string> labels;
   for (const AnswerRecord& item : r.items) {
     labels.push_back(strip_controls(
@@ -244,8 +246,8 @@ std::string eval_table(const RunRecord& r, Lang lang) {
                 has_failed(item) ? std::string(tr(lang, "failed", "失败")) : rate(item.tpot_s));
   }
   text += row(tr(lang, "total", "总计"), r.summary.total_s, "", std::to_string(r.summary.n_tokens), "");
-  text += row(tr(lang, "per question", "平均每题"), r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s),
-              "", rate(r.summary.tpot_s));
+  text +=
+      row(mean_label, r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s), "", rate(r.summary.tpot_s));
   return text;
 }
 
