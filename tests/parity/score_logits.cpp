@@ -7,7 +7,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "engine/engine.h"
-#include "load_tokenizer.h"
+#include "support/load_tokenizer.h"
 
 int main(int argc, char** argv) {
   using namespace chaski;

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "load_tokenizer.h"
+#include "support/load_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace {

@@ -12,24 +12,12 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "base/utf8.h"
+#include "support/temporary_folder.h"
 
 namespace chaski {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = fs::temp_directory_path() / "chaski-test-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TempFolder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 ErrorCode code_of(const std::function<void()>& action) {
   try {
@@ -73,15 +61,15 @@ TEST(Checked, SaysWhenANumberDoesNotFit) {
 }
 
 TEST(Files, OnlyRegularFilesAreRead) {
-  const TempFolder folder;
+  const tests::TemporaryFolder folder;
   EXPECT_EQ(code_of([&] { InputFile file(folder / "missing"); }), ErrorCode::kNotFound);
-  EXPECT_EQ(code_of([&] { InputFile file(folder / "."); }), ErrorCode::kUnsupported);
+  EXPECT_EQ(code_of([&] { InputFile file(folder.path()); }), ErrorCode::kUnsupported);
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   EXPECT_EQ(code_of([&] { InputFile file(folder / "pipe"); }), ErrorCode::kUnsupported);
 }
 
 TEST(Files, AFileCutWhileItIsReadIsAnErrorNamingTheOffset) {
-  const TempFolder folder;
+  const tests::TemporaryFolder folder;
   write_file_atomic(folder / "a", std::string(100, 'x'));
   const InputFile file(folder / "a");
   fs::resize_file(folder / "a", 10);
@@ -95,17 +83,17 @@ TEST(Files, AFileCutWhileItIsReadIsAnErrorNamingTheOffset) {
 }
 
 TEST(Files, AtomicWritesLeaveTheOldContentOrTheNew) {
-  const TempFolder folder;
+  const tests::TemporaryFolder folder;
   write_file_atomic(folder / "a", "old");
   write_file_atomic(folder / "a", "new");
   EXPECT_EQ(read_text_file(folder / "a"), "new");
   EXPECT_THROW(write_file_atomic(folder / "no/such/a", "x"), Error);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder / "."), fs::directory_iterator()), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
   EXPECT_EQ(code_of([&] { read_text_file(folder / "a", 2); }), ErrorCode::kCorrupt);
 }
 
 TEST(Files, PermissionsAreWhatTheUmaskLeaves) {
-  const TempFolder folder;
+  const tests::TemporaryFolder folder;
   const mode_t before = ::umask(027);
   write_file_atomic(folder / "a", "text");
   ::umask(before);
@@ -122,7 +110,7 @@ TEST(Files, AFullDiskIsNotToldAsSomethingNotFound) {
 }
 
 TEST(Files, WhoHearsOfTheBytesOfAHashMayEndIt) {
-  const TempFolder folder;
+  const tests::TemporaryFolder folder;
   write_file_atomic(folder / "a", std::string(3u << 20, 'x'));
   const InputFile file(folder / "a");
   uint64_t heard = 0;

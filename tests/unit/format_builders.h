@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "format/byte_source.h"
 #include "format/checkpoint.h"
+#include "support/temporary_folder.h"
 
 namespace chaski::testing {
 
@@ -78,16 +79,7 @@ std::string gguf_string(const std::string& text);
 GgufBuilder small_gguf();
 std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes);
 
-/// A folder that is removed with all it holds.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using tests::TemporaryFolder;
 
 /// All rows of a weight as f32.
 std::vector<float> values_of(const WeightSource& weight);

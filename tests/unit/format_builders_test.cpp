@@ -207,15 +207,6 @@ std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes) {
   return open_gguf(std::make_shared<MemorySource>("test.gguf", bytes));
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "chaski-test-XXXXXX").string();
-  path_ = mkdtemp(name.data());
-}
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 std::vector<float> values_of(const WeightSource& weight) {
   std::vector<std::byte> bytes(
       static_cast<size_t>(weight.n_rows() * row_bytes(weight.dtype(), weight.n_cols())));

@@ -9,6 +9,8 @@
 #include "base/files.h"
 #include "format/synthetic.h"
 #include "lab/eval.h"
+#include "support/load_tokenizer.h"
+#include "support/temporary_folder.h"
 
 namespace chaski {
 namespace {
@@ -21,8 +23,6 @@ using testing::HasSubstr;
 class Eval : public testing::Test {
  protected:
   Eval() {
-    std::string pattern = fs::temp_directory_path() / "chaski-eval-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
     suite_ = parse_suite("name: toy\nsettings: {temperature: 0, max_length: 64}\n",
                          R"({"id": "a", "type": "code", "prompt": "one"})"
                          "\n"
@@ -34,7 +34,6 @@ class Eval : public testing::Test {
                          "toy");
     plan_.settings = suite_.settings;
   }
-  ~Eval() override { fs::remove_all(folder_); }
 
   fs::path items() const { return folder_ / "items.jsonl"; }
   bool ask(const EvalEvents& events, const fs::path& path) {
@@ -51,19 +50,13 @@ class Eval : public testing::Test {
     return ids;
   }
 
-  static Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
-    const TokenizerData& data = checkpoint.tokenizer();
-    return Tokenizer(spec_from_gguf(data.tokens, data.token_types, data.merges, data.gguf_pre, data.bos,
-                                    data.eos, data.add_bos));
-  }
-
-  fs::path folder_;
+  tests::TemporaryFolder folder_;
   Suite suite_;
   EvalPlan plan_;
   RunRecord record_;
   CancelToken cancel_;
   std::shared_ptr<const Checkpoint> checkpoint_ = open_synthetic("tiny");
-  Tokenizer tokenizer_ = tokenizer_of(*checkpoint_);
+  Tokenizer tokenizer_ = tests::load_tokenizer(*checkpoint_);
   std::unique_ptr<Device> device_ = CpuBackend().open(0, {});
   LlamaModel model_ = load_llama(*checkpoint_, device_->ops(), 256);
   Engine engine_{*device_, device_->ops(), model_, tokenizer_, EngineOptions{256, 1, 256, 0, false}};

@@ -7,6 +7,7 @@
 #include "ops/lockstep_ops.h"
 #include "ops/trace_ops.h"
 #include "support/isolated_device.h"
+#include "support/load_tokenizer.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -25,12 +26,8 @@ const std::vector<std::string>& five_questions() {
 /// The tiny synthetic model, its tokenizer and template.
 struct Fixture {
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open("synthetic:tiny@f32");
-  Tokenizer tokenizer{make_tokenizer()};
+  Tokenizer tokenizer = tests::load_tokenizer(*checkpoint);
 
-  Tokenizer make_tokenizer() const {
-    const TokenizerData& t = checkpoint->tokenizer();
-    return Tokenizer(spec_from_gguf(t.tokens, t.token_types, t.merges, t.gguf_pre, t.bos, t.eos, t.add_bos));
-  }
   Request question(const std::string& text, double temperature) const {
     const ChatTemplate chat(checkpoint->chat_template(), "<|begin_of_text|>", "<|eot_id|>");
     const auto messages = OrderedJson::parse(R"([{"role":"user"}])");
