@@ -22,14 +22,17 @@ struct TokenizerData {
   // Hugging Face: the files' texts. Empty for GGUF.
   std::string tokenizer_json;
   std::string tokenizer_config_json;
+  std::string tokenizer_model;  ///< SentencePiece's protobuf, where there is no tokenizer.json
   // GGUF: the arrays of tokenizer.ggml.*. Empty for Hugging Face.
   std::string gguf_model;  ///< "gpt2", "llama"
   std::string gguf_pre;    ///< "llama-bpe", "smollm", …
   std::vector<std::string> tokens;
   std::vector<int32_t> token_types;
   std::vector<std::string> merges;
-  std::optional<int32_t> bos, eos, eot, pad;
-  std::optional<bool> add_bos;
+  std::vector<float> scores;  ///< of each token; "llama" merges by them
+  std::optional<int32_t> bos, eos, eot, pad, unk;
+  std::optional<bool> add_bos, add_eos;
+  std::optional<bool> add_space_prefix;  ///< whether text is encoded as if a space stood before it
 };
 
 /// What the model's makers advise (generation_config.json), where they do.

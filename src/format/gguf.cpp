@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "format/gguf_types.h"
 
 namespace chaski {
 namespace {
@@ -39,47 +40,6 @@ uint64_t bytes_of_type(Type type) { return kTypeBytes[static_cast<size_t>(type)]
 bool is_signed(Type type) {
   return type == Type::kInt8 || type == Type::kInt16 || type == Type::kInt32 || type == Type::kInt64;
 }
-
-/// Tensor types that the format defines; those without a dtype are ones that we do not compute with.
-struct TensorType {
-  uint32_t id;
-  std::string_view name;
-  std::optional<DType> dtype;
-};
-constexpr TensorType kTensorTypes[] = {
-    {0, "F32", DType::kF32},
-    {1, "F16", DType::kF16},
-    {2, "Q4_0", DType::kQ4_0},
-    {3, "Q4_1", DType::kQ4_1},
-    {6, "Q5_0", {}},
-    {7, "Q5_1", {}},
-    {8, "Q8_0", DType::kQ8_0},
-    {9, "Q8_1", {}},
-    {10, "Q2_K", {}},
-    {11, "Q3_K", {}},
-    {12, "Q4_K", {}},
-    {13, "Q5_K", {}},
-    {14, "Q6_K", DType::kQ6_K},
-    {15, "Q8_K", {}},
-    {16, "IQ2_XXS", {}},
-    {17, "IQ2_XS", {}},
-    {18, "IQ3_XXS", {}},
-    {19, "IQ1_S", {}},
-    {20, "IQ4_NL", {}},
-    {21, "IQ3_S", {}},
-    {22, "IQ2_S", {}},
-    {23, "IQ4_XS", {}},
-    {24, "I8", {}},
-    {25, "I16", {}},
-    {26, "I32", {}},
-    {27, "I64", {}},
-    {28, "F64", {}},
-    {29, "IQ1_M", {}},
-    {30, "BF16", DType::kBF16},
-    {34, "TQ1_0", {}},
-    {35, "TQ2_0", {}},
-    {39, "MXFP4", {}},
-};
 
 bool has_control_bytes(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) {
@@ -291,16 +251,13 @@ class GgufHeader::Parser {
 
   DType read_tensor_type(std::string_view tensor) {
     const uint32_t id = read<uint32_t>(tensor);
-    for (const TensorType& type : kTensorTypes) {
-      if (type.id != id) continue;
-      if (type.dtype) return *type.dtype;
-      throw Error(
-          ErrorCode::kUnsupported, "read GGUF",
-          fmt::format("{}: tensor {} is stored as {}, expected F32, F16, BF16, Q8_0, Q4_0, Q4_1 or Q6_K",
-                      header_.source_->name(), tensor, type.name),
-          "take the Q8_0, Q4_0 or BF16 file of this model instead");
-    }
-    fail(tensor, fmt::format("unknown tensor type {}", static_cast<int32_t>(id)));
+    const GgufTensorType* type = gguf_type_with(id);
+    if (type == nullptr) fail(tensor, fmt::format("unknown tensor type {}", static_cast<int32_t>(id)));
+    if (type->dtype) return *type->dtype;
+    throw Error(ErrorCode::kUnsupported, "read GGUF",
+                fmt::format("{}: tensor {} is stored as {}, expected {}", header_.source_->name(), tensor,
+                            type->name, accepted_gguf_types()),
+                "take the Q8_0, Q4_K_M or BF16 file of this model instead");
   }
 
   uint64_t tensor_bytes(std::string_view tensor, DType dtype, const std::array<int64_t, 4>& dims,
@@ -455,15 +412,24 @@ std::vector<std::string> GgufHeader::get_strings(std::string_view key, uint64_t 
   return strings;
 }
 
-std::vector<int32_t> GgufHeader::get_int32s(std::string_view key, uint64_t max_count) const {
-  const uint64_t count = array_count(key, Type::kInt32).value_or(0);
+template <typename T>
+std::vector<T> GgufHeader::get_numbers(std::string_view key, Type element, uint64_t max_count) const {
+  const uint64_t count = array_count(key, element).value_or(0);
   if (count == 0) return {};
   const uint64_t begin = find(key)->offset;
   if (count > max_count)
     fail(key, begin, fmt::format("expected at most {} numbers, found {}", max_count, count));
-  std::vector<int32_t> numbers(static_cast<size_t>(count));
+  std::vector<T> numbers(static_cast<size_t>(count));
   source_->read_at(begin, std::as_writable_bytes(std::span(numbers)));
   return numbers;
+}
+
+std::vector<int32_t> GgufHeader::get_int32s(std::string_view key, uint64_t max_count) const {
+  return get_numbers<int32_t>(key, Type::kInt32, max_count);
+}
+
+std::vector<float> GgufHeader::get_float32s(std::string_view key, uint64_t max_count) const {
+  return get_numbers<float>(key, Type::kFloat32, max_count);
 }
 
 }  // namespace chaski

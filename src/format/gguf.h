@@ -71,11 +71,14 @@ class GgufHeader {
   std::vector<std::string> get_strings(std::string_view key, uint64_t max_count,
                                        uint64_t max_bytes_each) const;
   std::vector<int32_t> get_int32s(std::string_view key, uint64_t max_count) const;
+  std::vector<float> get_float32s(std::string_view key, uint64_t max_count) const;
 
   [[noreturn]] void fail(std::string_view field, uint64_t offset, const std::string& message) const;
 
  private:
   class Parser;
+  template <typename T>
+  std::vector<T> get_numbers(std::string_view key, GgufValue::Type element, uint64_t max_count) const;
   const GgufValue* find(std::string_view key) const;
   [[noreturn]] void wrong_type(std::string_view key, const GgufValue& value, std::string_view expected) const;
 

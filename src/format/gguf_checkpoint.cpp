@@ -1,12 +1,11 @@
 #include "format/gguf_checkpoint.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
 #include "format/gguf.h"
+#include "format/gguf_names.h"
 #include "format/llama_layout.h"
 #include "format/stored_checkpoint.h"
 
@@ -17,67 +16,6 @@ constexpr uint64_t kMaxTemplateBytes = 1u << 20;
 constexpr uint64_t kMaxShortString = 4096;
 constexpr uint64_t kMaxPieceBytes = 4096;
 constexpr uint64_t kMaxMerges = 4u << 20;
-
-struct NamePair {
-  std::string_view gguf, hugging_face;
-};
-constexpr std::array<NamePair, 9> kLayerNames{{
-    {"attn_norm", "input_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-}};
-constexpr std::array<NamePair, 3> kOuterNames{{
-    {"token_embd.weight", "model.embed_tokens.weight"},
-    {"output_norm.weight", "model.norm.weight"},
-    {"output.weight", "lm_head.weight"},
-}};
-constexpr std::string_view kRopeFactors = "rope_freqs.weight";
-
-/// "blk.3.attn_q.weight" as "model.layers.3.self_attn.q_proj.weight"; empty for what Llama does not have.
-std::string hugging_face_name(std::string_view name, int64_t n_layers) {
-  for (const NamePair& pair : kOuterNames) {
-    if (name == pair.gguf) return std::string(pair.hugging_face);
-  }
-  constexpr std::string_view kBlock = "blk.", kWeight = ".weight";
-  if (name.substr(0, kBlock.size()) != kBlock) return {};
-  name.remove_prefix(kBlock.size());
-  int64_t layer = -1;
-  const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  const std::string_view digits = name.substr(0, static_cast<size_t>(end - name.data()));
-  if (problem != std::errc{} || layer < 0 || layer >= n_layers || digits != std::to_string(layer)) return {};
-  name.remove_prefix(digits.size());
-  for (const NamePair& pair : kLayerNames) {
-    if (name.size() == 1 + pair.gguf.size() + kWeight.size() &&
-        name.substr(1, pair.gguf.size()) == pair.gguf && name[0] == '.' &&
-        name.substr(1 + pair.gguf.size()) == kWeight) {
-      return fmt::format("model.layers.{}.{}.weight", layer, pair.hugging_face);
-    }
-  }
-  return {};
-}
-
-/// The way back from hugging_face_name.
-std::string gguf_name(std::string_view name) {
-  for (const NamePair& pair : kOuterNames) {
-    if (name == pair.hugging_face) return std::string(pair.gguf);
-  }
-  constexpr std::string_view kLayers = "model.layers.", kWeight = ".weight";
-  const size_t dot = name.find('.', kLayers.size());
-  if (!name.starts_with(kLayers) || !name.ends_with(kWeight) || dot == std::string_view::npos) return {};
-  for (const NamePair& pair : kLayerNames) {
-    if (name.substr(dot + 1) == fmt::format("{}{}", pair.hugging_face, kWeight)) {
-      return fmt::format("blk.{}.{}{}", name.substr(kLayers.size(), dot - kLayers.size()), pair.gguf,
-                         kWeight);
-    }
-  }
-  return {};
-}
 
 constexpr ConfigKeys kKeys = {.n_layers = "llama.block_count",
                               .hidden = "llama.embedding_length",
@@ -90,7 +28,7 @@ constexpr ConfigKeys kKeys = {.n_layers = "llama.block_count",
                               .rms_eps = "llama.attention.layer_norm_rms_epsilon",
                               .rope_theta = "llama.rope.freq_base",
                               .rope_scaling = "llama.rope.scaling",
-                              .rope_factors = kRopeFactors,
+                              .rope_factors = kGgufRopeFactors,
                               .bos = "tokenizer.ggml.bos_token_id",
                               .eos = "tokenizer.ggml.eos_token_id"};
 
@@ -165,7 +103,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     expect_same("llama.rope.dimension_count", config_.head_dim);
     expect_same("llama.vocab_size", config_.vocab);
     config_.bos = token_id("tokenizer.ggml.bos_token_id");
-    if (const GgufTensor* factors = find_tensor(kRopeFactors)) read_rope_factors(*factors);
+    if (const GgufTensor* factors = find_tensor(kGgufRopeFactors)) read_rope_factors(*factors);
   }
 
   /// A key that repeats what another says.
@@ -211,7 +149,7 @@ class GgufCheckpoint : public StoredCheckpoint {
   void read_rope_factors(const GgufTensor& tensor) {
     if (tensor.dtype != DType::kF32 || tensor.shape != Shape{config_.head_dim / 2}) {
       throw Error(ErrorCode::kCorrupt, "read GGUF",
-                  fmt::format("{}: tensor {}: expected f32 {}, found {} {}", path_, kRopeFactors,
+                  fmt::format("{}: tensor {}: expected f32 {}, found {} {}", path_, kGgufRopeFactors,
                               Shape{config_.head_dim / 2}.to_string(), name_of(tensor.dtype),
                               tensor.shape.to_string()));
     }
@@ -220,7 +158,7 @@ class GgufCheckpoint : public StoredCheckpoint {
   }
 
   void add_weight(const GgufTensor& tensor) {
-    if (tensor.name == kRopeFactors) return;
+    if (tensor.name == kGgufRopeFactors) return;
     const std::string name = hugging_face_name(tensor.name, config_.n_layers);
     if (name.empty()) {
       refuse(fmt::format("tensor {} is not part of a Llama model of {} layers", printable(tensor.name),
@@ -274,13 +212,17 @@ class GgufCheckpoint : public StoredCheckpoint {
     data.eos = token_id("tokenizer.ggml.eos_token_id");
     data.eot = token_id("tokenizer.ggml.eot_token_id");
     data.pad = token_id("tokenizer.ggml.padding_token_id");
+    data.unk = token_id("tokenizer.ggml.unknown_token_id");
     data.add_bos = header_.get_bool("tokenizer.ggml.add_bos_token");
+    data.add_eos = header_.get_bool("tokenizer.ggml.add_eos_token");
+    data.add_space_prefix = header_.get_bool("tokenizer.ggml.add_space_prefix");
     data.gguf_model = header_.get_string("tokenizer.ggml.model", kMaxShortString).value_or("");
     data.gguf_pre = header_.get_string("tokenizer.ggml.pre", kMaxShortString).value_or("");
 
     const auto vocab = static_cast<uint64_t>(config_.vocab);
     data.tokens = header_.get_strings(kTokens, vocab, kMaxPieceBytes);
     data.token_types = header_.get_int32s(kTypes, vocab);
+    data.scores = header_.get_float32s(kScores, vocab);
     data.merges = header_.get_strings(kMerges, kMaxMerges, 2 * kMaxPieceBytes + 1);
     collect_eos();
   }

@@ -130,6 +130,9 @@ class HfCheckpoint : public StoredCheckpoint {
 
   void read_tokenizer() {
     tokenizer_.tokenizer_json = read_text_if_there("tokenizer.json", kMaxTokenizerBytes);
+    if (!has("tokenizer.json")) {
+      tokenizer_.tokenizer_model = read_text_if_there("tokenizer.model", kMaxTokenizerBytes);
+    }
     tokenizer_.tokenizer_config_json = read_text_if_there("tokenizer_config.json", kMaxTokenizerConfigBytes);
     if (has("chat_template.jinja")) {
       chat_template_ = read_text(inside(folder_, "chat_template.jinja"), kMaxTemplateBytes);

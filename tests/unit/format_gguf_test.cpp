@@ -292,9 +292,9 @@ TEST(Gguf, H37_HeadCountsMustDivide) {
 }
 
 TEST(Gguf, H38_SpecialIdsLieInTheVocabulary) {
-  for (const char* key :
-       {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-        "tokenizer.ggml.eom_token_id", "tokenizer.ggml.padding_token_id"}) {
+  for (const char* key : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+                          "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
+                          "tokenizer.ggml.padding_token_id", "tokenizer.ggml.unknown_token_id"}) {
     key_refused("H38 at the end", key, kUint32, raw(32u), "expected 0 to 31, found 32");
     key_refused("H38 -1", key, kInt32, raw(-1), "expected 0 to 31, found -1");
     key_refused("H38 -1 unsigned", key, kUint32, raw(0xFFFFFFFFu), "found 4294967295");
