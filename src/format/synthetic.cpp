@@ -130,7 +130,7 @@ void fill_row(DType dtype, RowBits bits, std::byte* out, int64_t n) {
       return fill_q4_1(bits, out, n);
     case DType::kQ6_K:
       return fill_q6_K(bits, out, n);
-    case DType::kI32:
+    default:
       break;
   }
   CHECK(false, "no synthetic weights in format {}", name_of(dtype));

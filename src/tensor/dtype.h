@@ -10,7 +10,25 @@
 
 namespace chaski {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kI32, kQ8_0, kQ4_0, kQ4_1, kQ6_K };
+enum class DType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kI32,
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ6_K,
+  kQ5_0,
+  kQ5_1,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kIQ4_NL,
+  kIQ4_XS,
+};
+inline constexpr int kDTypeCount = 16;
 
 /// How a row of numbers lies in bytes: `block_elements` numbers in `block_bytes` bytes, blocks one after
 /// another.

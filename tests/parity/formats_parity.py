@@ -22,6 +22,14 @@ FORMATS = {  # ours: (theirs, bytes per block, numbers per block, offsets of f16
     "q4_0": (Type.Q4_0, 18, 32, [0]),
     "q4_1": (Type.Q4_1, 20, 32, [0, 2]),
     "q6_K": (Type.Q6_K, 210, 256, [208]),
+    "q5_0": (Type.Q5_0, 22, 32, [0]),
+    "q5_1": (Type.Q5_1, 24, 32, [0, 2]),
+    "q2_K": (Type.Q2_K, 84, 256, [80, 82]),
+    "q3_K": (Type.Q3_K, 110, 256, [108]),
+    "q4_K": (Type.Q4_K, 144, 256, [0, 2]),
+    "q5_K": (Type.Q5_K, 176, 256, [0, 2]),
+    "iq4_nl": (Type.IQ4_NL, 18, 32, [0]),
+    "iq4_xs": (Type.IQ4_XS, 136, 256, [0]),
 }
 
 

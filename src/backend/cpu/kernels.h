@@ -14,7 +14,7 @@ inline constexpr int kPanelRows = 16;    ///< weight rows that lie interleaved, 
 inline constexpr int kQ8Block = 32;      ///< activations that share a scale
 inline constexpr int kChunkTokens = 32;  ///< cached tokens that attention takes at once
 inline constexpr int kMaxHeadDim = 256;
-inline constexpr int kDTypes = 8;
+inline constexpr int kDTypes = kDTypeCount;
 
 /// One panel of 16 weight rows: codes and scales as panel.h lays them out.
 struct PanelView {

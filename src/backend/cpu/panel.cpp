@@ -36,10 +36,10 @@ Geometry geometry_of(DType dtype) {
       return {32, 256, 64};
     case DType::kQ6_K:
       return {kSuperBlock, 8 * 384, kSuperScales};
-    case DType::kI32:
+    default:
       break;
   }
-  throw Error(ErrorCode::kUnsupported, "pack weight", "a weight matrix of i32");
+  throw Error(ErrorCode::kUnsupported, "pack weight", fmt::format("a weight matrix of {}", name_of(dtype)));
 }
 
 /// Columns of `Word` size, one word of each of the 16 rows after another.
