@@ -101,6 +101,14 @@ class Tokenizer {
   std::optional<int32_t> eos_;
 };
 
+/// A spec from a Hugging Face tokenizer.json and the tokenizer_config.json beside it (empty: none). Throws as
+/// Tokenizer::from_tokenizer_json does, except for what only making the tokenizer finds.
+TokenizerSpec spec_from_tokenizer_json(std::string_view json, std::string_view config_json,
+                                       std::string_view where);
+
+/// What GGUF calls a split rule in `tokenizer.ggml.pre`; nothing where it has no name for it.
+std::optional<std::string_view> gguf_pre_name(SplitRule rule, bool ignores_merges);
+
 /// A spec from the metadata `tokenizer.ggml.*` of a GGUF file: `tokens` and `token_types` [vocab], `merges`
 /// as "a b", `pre` the name of the split rule. Without `add_bos`, Llama 3's rule adds it and the others do
 /// not. Throws Error(kCorrupt) or, for a `pre` not known here, Error(kUnsupported).

@@ -142,6 +142,18 @@ Tokenizer Tokenizer::open(const std::filesystem::path& path) {
   return from_rank_file(text, path.string());
 }
 
+std::optional<std::string_view> gguf_pre_name(SplitRule rule, bool ignores_merges) {
+  switch (rule) {
+    case SplitRule::kLlama3:
+      return ignores_merges ? "llama-bpe" : "dbrx";
+    case SplitRule::kSmolLm:
+      return "smollm";
+    case SplitRule::kGpt2:
+      return "gpt-2";
+  }
+  return std::nullopt;
+}
+
 TokenizerSpec spec_from_gguf(const std::vector<std::string>& tokens, const std::vector<int32_t>& token_types,
                              const std::vector<std::string>& merges, std::string_view pre,
                              std::optional<int32_t> bos, std::optional<int32_t> eos,

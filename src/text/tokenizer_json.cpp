@@ -363,7 +363,7 @@ std::optional<int32_t> token_in_config(const Json& config, const char* key, cons
   return text.is_string() ? id_of_text(spec, text.get_ref<const std::string&>()) : std::nullopt;
 }
 
-TokenizerSpec spec_from_json(std::string_view json, const Json& config, std::string_view where) {
+TokenizerSpec spec_of(std::string_view json, const Json& config, std::string_view where) {
   TokenizerSpec spec;
   spec.where = where;
   // An entry takes five bytes and more, so a short document cannot make a long vocabulary.
@@ -407,14 +407,19 @@ TokenizerSpec spec_from_json(std::string_view json, const Json& config, std::str
 
 }  // namespace
 
+TokenizerSpec spec_from_tokenizer_json(std::string_view json, std::string_view config_json,
+                                       std::string_view where) {
+  if (config_json.empty()) return spec_of(json, Json(), where);
+  return spec_of(json, parse_json(config_json, fmt::format("{} (its config)", where)), where);
+}
+
 Tokenizer Tokenizer::from_tokenizer_json(std::string_view json, std::string_view where) {
-  return Tokenizer(spec_from_json(json, Json(), where));
+  return Tokenizer(spec_from_tokenizer_json(json, {}, where));
 }
 
 Tokenizer Tokenizer::from_tokenizer_json(std::string_view json, std::string_view config_json,
                                          std::string_view where) {
-  return Tokenizer(
-      spec_from_json(json, parse_json(config_json, fmt::format("{} (its config)", where)), where));
+  return Tokenizer(spec_from_tokenizer_json(json, config_json, where));
 }
 
 }  // namespace chaski
