@@ -151,6 +151,7 @@ class GgufHeader::Parser {
     value.type = read_type(shown);
     value.offset = in_.offset();
     read_value(shown, value);
+    value.bytes = in_.offset() - value.offset;
     if (key.size() <= kLongestKeptKey) header_.values_.emplace(key, value);
   }
 

@@ -38,6 +38,7 @@ struct GgufValue {
   Type element = Type::kUint8;  ///< arrays: of what
   uint64_t count = 0;           ///< strings: bytes; arrays: elements
   uint64_t offset = 0;  ///< of the value in the file; of the first byte or element for strings and arrays
+  uint64_t bytes = 0;   ///< from there on
 };
 
 struct GgufTensor {

@@ -220,8 +220,11 @@ TEST(Gguf, H32_TensorTypesThatAreRemovedUnknownOrNotSupportedAreNamed) {
     refused("H32", file, "output.weight: unknown tensor type " + std::to_string(static_cast<int32_t>(type)));
   }
   GgufBuilder file = small_gguf();
-  file.tensor("output.weight").type = 12;
-  refused("Q4_K", file, "output.weight is stored as Q4_K");
+  file.tensor("output.weight").type = 19;
+  refused(
+      "IQ1_S", file,
+      "output.weight is stored as IQ1_S, expected F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, "
+      "Q5_K, Q6_K, IQ4_NL, IQ4_XS or BF16");
 }
 
 TEST(Gguf, H33_H34_TokenArraysHaveTheRightTypeAndLength) {
