@@ -30,6 +30,10 @@ enum class DType : uint8_t {
 };
 inline constexpr int kDTypeCount = 16;
 
+/// What the codes of iq4_nl and iq4_xs stand for, denser around zero.
+inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
+
 /// How a row of numbers lies in bytes: `block_elements` numbers in `block_bytes` bytes, blocks one after
 /// another.
 struct BlockFormat {

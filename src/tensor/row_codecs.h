@@ -305,9 +305,7 @@ inline void dequantize_q6_K(const std::byte* blocks, float* values, int64_t n) {
   }
 }
 
-// ---- iq4_nl and iq4_xs: a code names one of sixteen values, denser around zero
-
-constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+// ---- iq4_nl and iq4_xs: a code names one of kIq4Values
 
 inline uint8_t nearest_iq4(float value) {
   int code = 0;
