@@ -7,12 +7,19 @@
 #include "format/byte_source.h"
 #include "format/gguf_checkpoint.h"
 #include "format/hf_checkpoint.h"
+#include "format/model_folder.h"
 #include "format/synthetic.h"
 
 namespace chaski {
 namespace {
 
 namespace fs = std::filesystem;
+
+std::shared_ptr<const Checkpoint> open_gguf_file(const fs::path& path) {
+  std::vector<ByteSourcePtr> parts;
+  for (const fs::path& part : gguf_parts_of(path)) parts.push_back(std::make_shared<FileSource>(part));
+  return open_gguf(std::move(parts));
+}
 
 std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
   const std::optional<fs::path> model = model_in_folder(folder);
@@ -25,7 +32,7 @@ std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
         n == 0 ? "" : "name one of the .gguf files");
   }
   if (*model == folder) return open_hf_directory(folder);
-  return open_gguf(std::make_shared<FileSource>(*model));
+  return open_gguf_file(*model);
 }
 
 /// Runs `work`, which looks at folders; what the file system says against it becomes an Error.
@@ -46,9 +53,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
   if (path.compare(0, kSynthetic.size(), kSynthetic) == 0) {
     return open_synthetic(std::string_view(path).substr(kSynthetic.size()));
   }
-  return in_file_system(path, [&] {
-    return fs::is_directory(path) ? open_directory(path) : open_gguf(std::make_shared<FileSource>(path));
-  });
+  return in_file_system(path,
+                        [&] { return fs::is_directory(path) ? open_directory(path) : open_gguf_file(path); });
 }
 
 std::vector<fs::path> gguf_files_in(const fs::path& folder) {
@@ -58,7 +64,7 @@ std::vector<fs::path> gguf_files_in(const fs::path& folder) {
       if (entry.path().extension() == ".gguf") files.push_back(entry.path());
     }
     std::sort(files.begin(), files.end());
-    return files;
+    return one_of_each_split(files);
   });
 }
 

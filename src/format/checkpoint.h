@@ -46,8 +46,8 @@ class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
-  /// A directory of safetensors, a .gguf file, or "synthetic:SHAPE[@FORMAT]". Throws naming file, field and
-  /// offset.
+  /// A directory of safetensors, a .gguf file (of a split model, any), or "synthetic:SHAPE[@FORMAT]". Throws
+  /// naming file, field and offset.
   static std::shared_ptr<const Checkpoint> open(const std::string& path);
 
   const ModelConfig& config() const { return config_; }
@@ -80,12 +80,12 @@ class Checkpoint {
   GenerationDefaults generation_;
 };
 
-/// What in a folder is the model: the folder itself where it has a config.json, else its one .gguf file;
-/// nothing where there is neither or several files. Throws Error(kNotFound) where it cannot be read, and
-/// Error(kCorrupt) for a .gguf that is a link out of the folder.
+/// What in a folder is the model: the folder itself where it has a config.json, else its one .gguf file (of a
+/// split model, the first); nothing where there is neither or several files. Throws Error(kNotFound) where it
+/// cannot be read, and Error(kCorrupt) for a .gguf that is a link out of the folder.
 std::optional<std::filesystem::path> model_in_folder(const std::filesystem::path& folder);
 
-/// The .gguf files of a folder, sorted.
+/// The .gguf files of a folder, sorted; of each split model, only the first that is there.
 std::vector<std::filesystem::path> gguf_files_in(const std::filesystem::path& folder);
 
 }  // namespace chaski

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "format/gguf.h"
 #include "format/gguf_names.h"
+#include "format/gguf_split.h"
 #include "format/llama_layout.h"
 #include "format/stored_checkpoint.h"
 
@@ -34,12 +35,15 @@ constexpr ConfigKeys kKeys = {.n_layers = "llama.block_count",
 
 class GgufCheckpoint : public StoredCheckpoint {
  public:
-  explicit GgufCheckpoint(ByteSourcePtr source) : header_(source) {
-    path_ = source->name();
+  explicit GgufCheckpoint(std::vector<ByteSourcePtr> parts)
+      : parts_(read_gguf_parts(parts)), header_(parts_.front()) {
+    path_ = parts.front()->name();
     kind_ = "gguf";
-    files_ = {std::move(source)};
+    files_ = std::move(parts);
     read_config();
-    for (const GgufTensor& tensor : header_.tensors()) add_weight(tensor);
+    for (const GgufHeader& part : parts_) {
+      for (const GgufTensor& tensor : part.tensors()) add_weight(part.source(), tensor);
+    }
     config_.validate(path_, kKeys);
     check_weights(*this);
     read_tokenizer();
@@ -62,11 +66,18 @@ class GgufCheckpoint : public StoredCheckpoint {
     throw Error(ErrorCode::kCorrupt, "read GGUF", fmt::format("{}: key {} is missing", path_, key));
   }
 
-  const GgufTensor* find_tensor(std::string_view name) const {
-    for (const GgufTensor& tensor : header_.tensors()) {
-      if (tensor.name == name) return &tensor;
+  struct Found {
+    const GgufHeader* part = nullptr;
+    const GgufTensor* tensor = nullptr;
+  };
+  /// Of null pointers where there is none of that name.
+  Found find_tensor(std::string_view name) const {
+    for (const GgufHeader& part : parts_) {
+      for (const GgufTensor& tensor : part.tensors()) {
+        if (tensor.name == name) return {&part, &tensor};
+      }
     }
-    return nullptr;
+    return {};
   }
 
   void read_config() {
@@ -90,20 +101,22 @@ class GgufCheckpoint : public StoredCheckpoint {
     refuse_other_scaling();
     refuse_other_graphs();
 
-    const GgufTensor* embedding = find_tensor("token_embd.weight");
+    const GgufTensor* embedding = find_tensor("token_embd.weight").tensor;
     if (embedding == nullptr) {
       throw Error(ErrorCode::kCorrupt, "read GGUF",
                   fmt::format("{}: tensor token_embd.weight is missing", path_));
     }
     config_.vocab = embedding->shape.n_rows();
-    config_.tie_embeddings = find_tensor("output.weight") == nullptr;
+    config_.tie_embeddings = find_tensor("output.weight").tensor == nullptr;
     // Before anything is compared with the shape or measured by it.
     config_.validate(path_, kKeys);
     expect_same("llama.attention.value_length", config_.head_dim);
     expect_same("llama.rope.dimension_count", config_.head_dim);
     expect_same("llama.vocab_size", config_.vocab);
     config_.bos = token_id("tokenizer.ggml.bos_token_id");
-    if (const GgufTensor* factors = find_tensor(kGgufRopeFactors)) read_rope_factors(*factors);
+    if (const Found factors = find_tensor(kGgufRopeFactors); factors.tensor != nullptr) {
+      read_rope_factors(*factors.part->source(), *factors.tensor);
+    }
   }
 
   /// A key that repeats what another says.
@@ -146,7 +159,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     }
   }
 
-  void read_rope_factors(const GgufTensor& tensor) {
+  void read_rope_factors(const ByteSource& source, const GgufTensor& tensor) {
     if (tensor.dtype != DType::kF32 || tensor.shape != Shape{config_.head_dim / 2}) {
       throw Error(ErrorCode::kCorrupt, "read GGUF",
                   fmt::format("{}: tensor {}: expected f32 {}, found {} {}", path_, kGgufRopeFactors,
@@ -154,10 +167,10 @@ class GgufCheckpoint : public StoredCheckpoint {
                               tensor.shape.to_string()));
     }
     config_.rope_factors.resize(static_cast<size_t>(config_.head_dim / 2));
-    header_.source()->read_at(tensor.offset, std::as_writable_bytes(std::span(config_.rope_factors)));
+    source.read_at(tensor.offset, std::as_writable_bytes(std::span(config_.rope_factors)));
   }
 
-  void add_weight(const GgufTensor& tensor) {
+  void add_weight(const ByteSourcePtr& source, const GgufTensor& tensor) {
     if (tensor.name == kGgufRopeFactors) return;
     const std::string name = hugging_face_name(tensor.name, config_.n_layers);
     if (name.empty()) {
@@ -176,7 +189,7 @@ class GgufCheckpoint : public StoredCheckpoint {
                                 printable(tensor.name), head_dim, tensor.shape.to_string()));
       }
     }
-    weights_.emplace(name, std::make_shared<StoredWeight>(header_.source(), name, tensor.dtype, tensor.shape,
+    weights_.emplace(name, std::make_shared<StoredWeight>(source, name, tensor.dtype, tensor.shape,
                                                           tensor.offset, head_dim));
   }
 
@@ -245,13 +258,14 @@ class GgufCheckpoint : public StoredCheckpoint {
     }
   }
 
-  GgufHeader header_;
+  std::deque<GgufHeader> parts_;
+  const GgufHeader& header_;  ///< of the first part
 };
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> open_gguf(ByteSourcePtr source) {
-  return std::make_shared<GgufCheckpoint>(std::move(source));
+std::shared_ptr<const Checkpoint> open_gguf(std::vector<ByteSourcePtr> parts) {
+  return std::make_shared<GgufCheckpoint>(std::move(parts));
 }
 
 }  // namespace chaski

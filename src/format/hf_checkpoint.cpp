@@ -8,6 +8,7 @@
 #include "format/hf_config.h"
 #include "format/json_stream.h"
 #include "format/llama_layout.h"
+#include "format/model_folder.h"
 #include "format/safetensors.h"
 #include "format/shard_index.h"
 #include "format/stored_checkpoint.h"
@@ -28,14 +29,6 @@ std::string read_text(const fs::path& path, uint64_t max_bytes) {
 }
 
 using IsWanted = std::function<bool(const std::string&)>;
-
-std::string first_three(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min<size_t>(3, names.size()); ++i) {
-    text += fmt::format("{}{}", i == 0 ? "" : ", ", printable(names[i]));
-  }
-  return names.size() <= 3 ? text : fmt::format("{} and {} more", text, names.size() - 3);
-}
 
 class HfCheckpoint : public StoredCheckpoint {
  public:
@@ -157,22 +150,6 @@ void read_named_template(JsonStream& json, std::string& chosen, bool& is_first) 
 }
 
 }  // namespace
-
-fs::path inside(const fs::path& folder, const std::string& name) {
-  const fs::path home = fs::canonical(folder), target = fs::canonical(folder / name);
-  const auto is_below = [&](const fs::path& root) {
-    return std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
-  };
-  const fs::path snapshots = home.parent_path();
-  const bool is_in_cache = snapshots.filename() == "snapshots" && is_below(snapshots.parent_path() / "blobs");
-  if (!is_below(home) && !is_in_cache) {
-    throw Error(
-        ErrorCode::kCorrupt, "open model",
-        fmt::format("{}: {} is a link that leads out of the folder", folder.string(), printable(name)),
-        "put the file itself into the folder");
-  }
-  return folder / name;
-}
 
 std::string read_chat_template(const ByteSource& tokenizer_config) {
   JsonStream json(tokenizer_config, 0, tokenizer_config.size());

@@ -13,11 +13,6 @@ namespace chaski {
 /// Throws Error naming file, field and offset; files that are pickles or code are never read.
 std::shared_ptr<const Checkpoint> open_hf_directory(const std::filesystem::path& folder);
 
-/// `folder / name`, for every file of a model: throws Error(kCorrupt) where a link leads it out of the
-/// folder. Hugging Face's own cache keeps its files in `blobs` beside the snapshots: links to there are
-/// inside.
-std::filesystem::path inside(const std::filesystem::path& folder, const std::string& name);
-
 /// The text of "chat_template" in a tokenizer_config.json: a string, or in a list of named templates the one
 /// called "default". Empty where there is none.
 std::string read_chat_template(const ByteSource& tokenizer_config);

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string file = Builder(choices).build();
   bool is_accepted = false;
   fuzz::expect_error_at_most([&] {
-    const auto model = open_gguf(std::make_shared<MemorySource>("fuzz.gguf", file));
+    const auto model = open_gguf({std::make_shared<MemorySource>("fuzz.gguf", file)});
     for (const std::string& name : model->names()) {
       const WeightSourcePtr weight = model->find(name);
       std::vector<std::byte> rows(

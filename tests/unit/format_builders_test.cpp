@@ -204,7 +204,7 @@ GgufBuilder small_gguf() {
 }
 
 std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes) {
-  return open_gguf(std::make_shared<MemorySource>("test.gguf", bytes));
+  return open_gguf({std::make_shared<MemorySource>("test.gguf", bytes)});
 }
 
 std::vector<float> values_of(const WeightSource& weight) {
