@@ -1,5 +1,5 @@
 // Looking formats up, and the two half-precision types number by number. The formats' definitions are in
-// row_codecs.h.
+// codecs_*.h.
 #include "tensor/dtype.h"
 
 #include <algorithm>
@@ -8,27 +8,60 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "tensor/quantize.h"
 
 namespace chaski {
-extern const std::array<BlockFormat, kDTypeCount> kBlockFormats;  // block_formats.cpp
+extern const std::array<RowCodec, kDTypeCount> kScalarCodecs;  // codecs_scalar.cpp
 
 namespace {
+
+using Formats = std::array<BlockFormat, kDTypeCount>;
+
+/// Made when first asked for, so that it may be asked before main.
+const Formats& formats() {
+  static const Formats table = [] {
+    Formats made{{
+        {DType::kF32, "f32", 1, 4},
+        {DType::kF16, "f16", 1, 2},
+        {DType::kBF16, "bf16", 1, 2},
+        {DType::kI32, "i32", 1, 4},
+        {DType::kQ8_0, "q8_0", 32, 34},
+        {DType::kQ4_0, "q4_0", 32, 18},
+        {DType::kQ4_1, "q4_1", 32, 20},
+        {DType::kQ6_K, "q6_K", 256, 210},
+        {DType::kQ5_0, "q5_0", 32, 22},
+        {DType::kQ5_1, "q5_1", 32, 24},
+        {DType::kQ2_K, "q2_K", 256, 84},
+        {DType::kQ3_K, "q3_K", 256, 110},
+        {DType::kQ4_K, "q4_K", 256, 144},
+        {DType::kQ5_K, "q5_K", 256, 176},
+        {DType::kIQ4_NL, "iq4_nl", 32, 18},
+        {DType::kIQ4_XS, "iq4_xs", 256, 136},
+    }};
+    for (size_t i = 0; i < made.size(); ++i) {
+      made[i].quantize_row = kScalarCodecs[i].quantize_row;
+      made[i].dequantize_row = kScalarCodecs[i].dequantize_row;
+    }
+    return made;
+  }();
+  return table;
+}
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 }  // namespace
 
 const BlockFormat& format_of(DType dtype) {
-  const BlockFormat& format = kBlockFormats[static_cast<size_t>(dtype)];
+  const BlockFormat& format = formats()[static_cast<size_t>(dtype)];
   CHECK(format.dtype == dtype, "the table of formats is out of order");
   return format;
 }
 
-std::span<const BlockFormat> all_formats() { return kBlockFormats; }
+std::span<const BlockFormat> all_formats() { return formats(); }
 
 std::optional<DType> dtype_named(std::string_view name) {
   const auto same = [](char a, char b) { return lower(a) == lower(b); };
-  for (const BlockFormat& format : kBlockFormats) {
+  for (const BlockFormat& format : formats()) {
     if (std::equal(name.begin(), name.end(), format.name.begin(), format.name.end(), same)) {
       return format.dtype;
     }

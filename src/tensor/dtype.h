@@ -42,9 +42,9 @@ struct BlockFormat {
   int block_elements;
   int block_bytes;
   /// `n` f32 numbers to blocks; `n` is a multiple of block_elements. Null for i32.
-  void (*quantize_row)(const float* values, std::byte* blocks, int64_t n);
+  void (*quantize_row)(const float* values, std::byte* blocks, int64_t n) = nullptr;
   /// Blocks to `n` f32 numbers. Null for i32.
-  void (*dequantize_row)(const std::byte* blocks, float* values, int64_t n);
+  void (*dequantize_row)(const std::byte* blocks, float* values, int64_t n) = nullptr;
 
   bool is_quantized() const { return block_elements > 1; }
 };

@@ -1,5 +1,5 @@
-// dequantize_blocks FORMAT [quantize]: blocks on stdin to f32 numbers on stdout, or numbers to blocks, by the
-// scalar definitions. The other side is formats_parity.py.
+// dequantize_blocks FORMAT [quantize [ISA]]: blocks on stdin to f32 numbers on stdout, or numbers to blocks,
+// by the scalar definitions or the code for an instruction set. The other side is formats_parity.py.
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/quantize.h"
 
 int main(int argc, char** argv) {
   const auto dtype = chaski::dtype_named(argc > 1 ? argv[1] : "");
@@ -23,8 +24,9 @@ int main(int argc, char** argv) {
   const auto n = static_cast<int64_t>(n_blocks) * format.block_elements;
   std::string out(n_blocks * (is_quantize ? block_bytes : f32_bytes), '\0');
   if (is_quantize) {
-    format.quantize_row(reinterpret_cast<const float*>(in.data()), reinterpret_cast<std::byte*>(out.data()),
-                        n);
+    const chaski::RowCodec codec = chaski::row_codec(*dtype, argc > 3 ? argv[3] : "scalar");
+    codec.quantize_row(reinterpret_cast<const float*>(in.data()), reinterpret_cast<std::byte*>(out.data()),
+                       n);
   } else {
     format.dequantize_row(reinterpret_cast<const std::byte*>(in.data()), reinterpret_cast<float*>(out.data()),
                           n);
