@@ -142,7 +142,7 @@ inline void dequantize_q2_K(const std::byte* blocks, float* values, int64_t n) {
     for (int s = 0; s < 16; ++s) {
       const float step = scale * static_cast<float>(byte_of(blocks + s) & 15);
       const float low = minimum * static_cast<float>(byte_of(blocks + s) >> 4);
-      for (int i = 16 * s; i < 16 * s + 16; ++i) values[i] = step * static_cast<float>(codes[i]) - low;
+      store(load_bytes<uint8_t>(codes + 16 * s) * step - low, values + 16 * s);
     }
   }
 }
@@ -151,7 +151,7 @@ template <int kHalf>
 void scale_symmetric(float scale, const int8_t* sub_scales, const uint8_t* codes, float* values) {
   for (int s = 0; s < 16; ++s) {
     const float step = scale * static_cast<float>(sub_scales[s]);
-    for (int i = 16 * s; i < 16 * s + 16; ++i) values[i] = step * static_cast<float>(codes[i] - kHalf);
+    store((load_bytes<uint8_t>(codes + 16 * s) - static_cast<float>(kHalf)) * step, values + 16 * s);
   }
 }
 
@@ -178,7 +178,8 @@ void dequantize_q45_K(const std::byte* blocks, float* values, int64_t n) {
     const float scale = load_f16(blocks), minimum = load_f16(blocks + 2);
     for (int s = 0; s < 8; ++s) {
       const float step = scale * static_cast<float>(scales[s]), low = minimum * static_cast<float>(minima[s]);
-      for (int i = 32 * s; i < 32 * s + 32; ++i) values[i] = step * static_cast<float>(codes[i]) - low;
+      store(load_bytes<uint8_t>(codes + 32 * s) * step - low, values + 32 * s);
+      store(load_bytes<uint8_t>(codes + 32 * s + 16) * step - low, values + 32 * s + 16);
     }
   }
 }

@@ -34,7 +34,8 @@ inline void quantize_q8_0(const float* values, std::byte* blocks, int64_t n) {
 inline void dequantize_q8_0(const std::byte* blocks, float* values, int64_t n) {
   for (int64_t at = 0; at < n; at += 32, values += 32, blocks += 34) {
     const float scale = load_f16(blocks);
-    for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(static_cast<int8_t>(blocks[2 + i])) * scale;
+    store(load_bytes<int8_t>(blocks + 2) * scale, values);
+    store(load_bytes<int8_t>(blocks + 18) * scale, values + 16);
   }
 }
 
@@ -51,7 +52,7 @@ struct SimpleBlock {
 
 /// The number of largest magnitude, the first of equals.
 inline float extreme_of(const float* values, F32s a, F32s b) {
-  const float high = largest(max(a, b)), low = -largest(max(all(0) - a, all(0) - b));
+  const float high = largest(max(a, b)), low = smallest(min(a, b));
   if (high > -low) return high;
   if (high < -low) return low;
   for (int i = 0; i < 32; ++i) {
@@ -67,7 +68,7 @@ void quantize_simple(const float* values, std::byte* blocks, int64_t n) {
     F32s a = load(values), b = load(values + 16);
     float scale, offset = static_cast<float>(Block::kHalf) + 0.5f;
     if (kHasMinimum) {
-      const float low = -largest(max(all(0) - a, all(0) - b));
+      const float low = smallest(min(a, b));
       scale = (largest(max(a, b)) - low) / static_cast<float>(Block::kMost);
       offset = 0.5f;
       store_f16(blocks + 2, low);
@@ -98,9 +99,10 @@ void dequantize_simple(const std::byte* blocks, float* values, int64_t n) {
     uint8_t codes[32];
     unpack_nibbles_32(blocks + Block::kCodesAt, codes);
     if (kBits == 5) unpack_fifth_bits_32(blocks + Block::kFifthAt, codes);
-    for (int i = 0; i < 32; ++i) {
-      values[i] = kHasMinimum ? scale * static_cast<float>(codes[i]) + minimum
-                              : scale * static_cast<float>(codes[i] - Block::kHalf);
+    for (int i = 0; i < 32; i += kLanes) {
+      const F32s code = load_bytes<uint8_t>(codes + i);
+      store(kHasMinimum ? code * scale + minimum : (code - static_cast<float>(Block::kHalf)) * scale,
+            values + i);
     }
   }
 }

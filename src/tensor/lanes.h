@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // everything that takes a vector by value is inlined
 #endif
@@ -106,24 +110,67 @@ CHASKI_INLINE F32s to_float(I32s a) {
   return r;
 }
 
-/// The low bytes of the lanes, in order.
-CHASKI_INLINE void store_bytes(I32s a, void* to) {
-  typedef int8_t Bytes __attribute__((vector_size(kRegisterBytes / 4)));
-  for (int i = 0; i < I32s::kPieces; ++i) {
-    const Bytes bytes = __builtin_convertvector(a.piece[i], Bytes);
-    std::memcpy(static_cast<char*>(to) + i * kRegisterBytes / 4, &bytes, sizeof bytes);
+/// Sixteen bytes as numbers. (By name for each instruction set: compilers take the general form apart.)
+template <class Byte>
+CHASKI_INLINE F32s load_bytes(const void* from) {
+  I32s r;
+#if defined(__AVX2__)
+  __m128i bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  constexpr bool kSigned = static_cast<Byte>(-1) < 0;
+#if defined(__AVX512F__)
+  const __m512i wide = kSigned ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
+  std::memcpy(&r, &wide, sizeof r);
+#else
+  for (int i = 0; i < 2; ++i, bytes = _mm_srli_si128(bytes, 8)) {
+    const __m256i wide = kSigned ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    std::memcpy(&r.piece[i], &wide, sizeof wide);
   }
+#endif
+#else
+  const auto* bytes = static_cast<const Byte*>(from);
+  for (int i = 0; i < kLanes; ++i) r.piece[i / 4][i % 4] = bytes[i];
+#endif
+  return to_float(r);
 }
 
-/// The largest of the lanes that are no NaN; -infinity where all are.
+/// The lanes, each from -128 to 255, as bytes in order.
+CHASKI_INLINE void store_bytes(I32s a, void* to) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm512_cvtepi32_epi8((__m512i)a.piece[0]);
+#elif defined(__AVX2__)
+  for (auto& piece : a.piece) piece &= 255;
+  const __m256i mixed = _mm256_packus_epi32((__m256i)a.piece[0], (__m256i)a.piece[1]);
+  const __m256i words = _mm256_permute4x64_epi64(mixed, 0xD8);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+#elif defined(__SSE2__)
+  for (auto& piece : a.piece) piece &= 255;
+  const __m128i low = _mm_packs_epi32((__m128i)a.piece[0], (__m128i)a.piece[1]);
+  const __m128i high = _mm_packs_epi32((__m128i)a.piece[2], (__m128i)a.piece[3]);
+  const __m128i bytes = _mm_packus_epi16(low, high);
+#else
+  char bytes[kLanes];
+  for (int i = 0; i < kLanes; ++i) bytes[i] = static_cast<char>(a.piece[i / 4][i % 4]);
+#endif
+  std::memcpy(to, &bytes, sizeof bytes);
+}
+
+typedef float F32x4 __attribute__((vector_size(16)));
+
+/// What `better` leaves of all lanes: lane i against lane i + 8, then i + 4, i + 2, i + 1.
+template <class Better>
+CHASKI_INLINE float fold(F32s a, Better better) {
+  F32x4 four[4];
+  std::memcpy(four, &a, sizeof four);
+  four[0] = better(better(four[0], four[2]), better(four[1], four[3]));
+  const F32x4 two = better(four[0], __builtin_shufflevector(four[0], four[0], 2, 3, 2, 3));
+  return better(two, __builtin_shufflevector(two, two, 1, 1, 1, 1))[0];
+}
 CHASKI_INLINE float largest(F32s a) {
-  float each[kLanes];
-  a = max(a, all(-__builtin_inff()));
-  store(a, each);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) each[i] = each[i] > each[i + half] ? each[i] : each[i + half];
-  }
-  return each[0];
+  return fold(a, [](F32x4 x, F32x4 y) { return x > y ? x : y; });
+}
+CHASKI_INLINE float smallest(F32s a) {
+  return fold(a, [](F32x4 x, F32x4 y) { return x < y ? x : y; });
 }
 
 /// 1 / a, and 0 where a is 0.
