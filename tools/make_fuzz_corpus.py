@@ -43,7 +43,7 @@ def gguf_text(value):
     return struct.pack("<Q", len(data)) + data
 
 
-def gguf(tokens=True, scalar_type=0, version=3):
+def gguf(tokens=True, scalar_type=0, version=3, split=()):
     keys = [gguf_text("general.architecture") + struct.pack("<I", 8) + gguf_text("llama")]
     for name, value in [("llama.block_count", 1), ("llama.context_length", 64), ("llama.embedding_length", HIDDEN),
                         ("llama.feed_forward_length", FFN), ("llama.attention.head_count", 2),
@@ -55,7 +55,11 @@ def gguf(tokens=True, scalar_type=0, version=3):
                     b"".join(gguf_text(f"t{i}") for i in range(VOCAB)))
         keys.append(gguf_text("tokenizer.ggml.token_type") + struct.pack("<IIQ", 9, 5, VOCAB) +
                     struct.pack("<i", 1) * VOCAB)
+        keys.append(gguf_text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, VOCAB) +
+                    struct.pack("<f", -1) * VOCAB)
         keys.append(gguf_text("tokenizer.ggml.add_bos_token") + struct.pack("<IB", 7, 1))
+    for name, value in zip(("split.no", "split.count", "split.tensors.count"), split):
+        keys.append(gguf_text(name) + struct.pack("<IH", 2, value))
     shapes = {"token_embd": (HIDDEN, VOCAB), "output_norm": (HIDDEN,), "blk.0.attn_norm": (HIDDEN,),
               "blk.0.ffn_norm": (HIDDEN,), "blk.0.attn_q": (HIDDEN, 8), "blk.0.attn_k": (HIDDEN, 4),
               "blk.0.attn_v": (HIDDEN, 4), "blk.0.attn_output": (8, HIDDEN), "blk.0.ffn_gate": (HIDDEN, FFN),
@@ -76,6 +80,8 @@ def gguf_files():
     yield "f32", gguf()
     yield "f16_v2", gguf(scalar_type=1, version=2)
     yield "no_tokens", gguf(tokens=False, scalar_type=30)
+    yield "whole_split", gguf(split=(0, 1, 11))
+    yield "part_of_two", gguf(split=(0, 2, 22))
     yield "cut", gguf()[:700]
     yield "big_endian", b"GGUF" + struct.pack(">IQQ", 3, 0, 0)
 
