@@ -13,15 +13,23 @@ namespace {
 inline int byte_of(const std::byte* at) { return static_cast<int>(*at); }
 inline std::byte to_byte(int value) { return static_cast<std::byte>(value & 255); }
 
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+
+inline Bytes16 load_16(const void* from) {
+  Bytes16 bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  return bytes;
+}
+inline void store_16(Bytes16 bytes, void* to) { std::memcpy(to, &bytes, sizeof bytes); }
+
 /// Sixteen bytes: the low halves are codes 0 to 15, the high halves 16 to 31.
 inline void pack_nibbles_32(const uint8_t* codes, std::byte* out) {
-  for (int i = 0; i < 16; ++i) out[i] = to_byte((codes[i] & 15) | (codes[i + 16] & 15) << 4);
+  store_16((load_16(codes) & 15) | load_16(codes + 16) << 4, out);
 }
 inline void unpack_nibbles_32(const std::byte* in, uint8_t* codes) {
-  for (int i = 0; i < 16; ++i) {
-    codes[i] = static_cast<uint8_t>(byte_of(in + i) & 15);
-    codes[i + 16] = static_cast<uint8_t>(byte_of(in + i) >> 4);
-  }
+  const Bytes16 bytes = load_16(in);
+  store_16(bytes & 15, codes);
+  store_16(bytes >> 4, codes + 16);
 }
 
 /// 128 bytes: of each 32, the low halves are 32 codes and the high halves the next 32.
@@ -77,9 +85,12 @@ inline void unpack_bits_256(const std::byte* in, int bit, uint8_t* codes) {
 
 /// Four bytes: bit `i` is bit 4 of code `i`.
 inline void pack_fifth_bits_32(const uint8_t* codes, std::byte* out) {
-  uint32_t bits = 0;
-  for (int i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(codes[i] >> 4 & 1) << i;
-  std::memcpy(out, &bits, sizeof bits);
+  for (int i = 0; i < 4; ++i) {
+    uint64_t eight;
+    std::memcpy(&eight, codes + 8 * i, sizeof eight);
+    // The product has bit 4 of byte k at place 56 + k, with no carries below.
+    out[i] = to_byte(static_cast<int>((eight >> 4 & 0x0101010101010101u) * 0x0102040810204080u >> 56));
+  }
 }
 inline void unpack_fifth_bits_32(const std::byte* in, uint8_t* codes) {
   uint32_t bits;

@@ -184,19 +184,26 @@ struct EvenGrid {
 struct Iq4Grid {
   static constexpr float kFirst = -127;
   static CHASKI_INLINE F32s nearest(F32s a) {
-    F32s value = all(kIq4Values[0]);
-    for (int k = 1; k < 16; ++k) value = if_less(all(middle(k)), a, all(kIq4Values[k]), value);
-    return value;
+    return climb(a, kIq4Values[0],
+                 [](int k) { return static_cast<float>(kIq4Values[k] - kIq4Values[k - 1]); });
   }
   static CHASKI_INLINE F32s code(F32s a) {
-    F32s code = all(0);
-    for (int k = 1; k < 16; ++k) code = if_less(all(middle(k)), a, all(static_cast<float>(k)), code);
-    return code;
+    return climb(a, 0, [](int) { return 1.0f; });
   }
 
  private:
-  static constexpr float middle(int k) {
-    return 0.5f * static_cast<float>(kIq4Values[k - 1] + kIq4Values[k]);
+  /// `bottom`, and the rise of every step between neighbours of kIq4Values that `a` is above.
+  template <class Rise>
+  static CHASKI_INLINE F32s climb(F32s a, float bottom, Rise rise) {
+    for (auto& piece : a.piece) {
+      F32s::Register sum = bottom - F32s::Register{};
+      for (int k = 1; k < 16; ++k) {
+        const float middle = 0.5f * static_cast<float>(kIq4Values[k - 1] + kIq4Values[k]);
+        sum += piece > middle ? rise(k) - F32s::Register{} : F32s::Register{};
+      }
+      piece = sum;
+    }
+    return a;
   }
 };
 

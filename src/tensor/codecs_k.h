@@ -64,7 +64,7 @@ inline void quantize_q2_K(const float* values, std::byte* blocks, int64_t n) {
 inline void quantize_q3_K(const float* values, std::byte* blocks, int64_t n) {
   const auto choose = [](SubBlocks<16>& sub_blocks, Fit<16>& fit) {
     using Grid = EvenGrid<4>;
-    sub_blocks.weigh_by_square();
+    sub_blocks.weigh_by_magnitude();
     fit_symmetric<Grid, 16, 16>(sub_blocks, best_step<Grid>(sub_blocks, 19, -0.9f, 0.1f, 1), 32, fit);
     fit.sub_scale = fit.sub_scale + 32;
   };
@@ -96,7 +96,7 @@ void quantize_q45_K(const float* values, std::byte* blocks, int64_t n) {
 inline void quantize_q6_K(const float* values, std::byte* blocks, int64_t n) {
   const auto choose = [](SubBlocks<16>& sub_blocks, Fit<16>& fit) {
     using Grid = EvenGrid<32>;
-    sub_blocks.weigh_by_square();
+    sub_blocks.weigh_by_magnitude();
     fit_symmetric<Grid, 16, 16>(sub_blocks, best_step<Grid>(sub_blocks, 10, -0.9f, 0.2f, 1), 128, fit);
   };
   quantize_row<16, 256, 210>(values, blocks, n, choose, [](const CodedBlock& block, std::byte* out) {
@@ -108,7 +108,7 @@ inline void quantize_q6_K(const float* values, std::byte* blocks, int64_t n) {
 
 inline void quantize_iq4_nl(const float* values, std::byte* blocks, int64_t n) {
   const auto choose = [](SubBlocks<32>& sub_blocks, Fit<32>& fit) {
-    sub_blocks.weigh_by_square();
+    sub_blocks.weigh_by_magnitude();
     fit.scale = rounded_to_f16(best_step<Iq4Grid>(sub_blocks, 15, -7, 1, 1));
     const F32s inverse = inverse_or_zero(fit.scale);
     for (int i = 0; i < 32; ++i) fit.codes[i] = Iq4Grid::code(sub_blocks.x[i] * inverse);
@@ -121,7 +121,7 @@ inline void quantize_iq4_nl(const float* values, std::byte* blocks, int64_t n) {
 
 inline void quantize_iq4_xs(const float* values, std::byte* blocks, int64_t n) {
   const auto choose = [](SubBlocks<32>& sub_blocks, Fit<32>& fit) {
-    sub_blocks.weigh_by_square();
+    sub_blocks.weigh_by_magnitude();
     fit_symmetric<Iq4Grid, 32, 8>(sub_blocks, best_step<Iq4Grid>(sub_blocks, 15, -7, 1, 1), 32, fit);
     fit.sub_scale = fit.sub_scale + 32;
   };

@@ -47,12 +47,21 @@ CHASKI_INLINE F32s all(float x) {
   return r;
 }
 
+// Register by register: a copy of the whole may go through narrower ones, which costs a stall.
 CHASKI_INLINE F32s load(const float* from) {
   F32s r;
-  std::memcpy(&r, from, sizeof r);
+  for (auto& piece : r.piece) {
+    std::memcpy(&piece, from, sizeof piece);
+    from += sizeof piece / sizeof *from;
+  }
   return r;
 }
-CHASKI_INLINE void store(F32s a, float* to) { std::memcpy(to, &a, sizeof a); }
+CHASKI_INLINE void store(F32s a, float* to) {
+  for (const auto& piece : a.piece) {
+    std::memcpy(to, &piece, sizeof piece);
+    to += sizeof piece / sizeof *to;
+  }
+}
 
 #define CHASKI_LANES_OPERATOR(op)                                                  \
   CHASKI_INLINE F32s operator op(F32s a, F32s b) {                                 \
@@ -160,17 +169,22 @@ typedef float F32x4 __attribute__((vector_size(16)));
 /// What `better` leaves of all lanes: lane i against lane i + 8, then i + 4, i + 2, i + 1.
 template <class Better>
 CHASKI_INLINE float fold(F32s a, Better better) {
-  F32x4 four[4];
-  std::memcpy(four, &a, sizeof four);
-  four[0] = better(better(four[0], four[2]), better(four[1], four[3]));
-  const F32x4 two = better(four[0], __builtin_shufflevector(four[0], four[0], 2, 3, 2, 3));
+  for (int n = F32s::kPieces / 2; n > 0; n /= 2) {
+    for (int i = 0; i < n; ++i) a.piece[i] = better(a.piece[i], a.piece[i + n]);
+  }
+  F32x4 quarter[kRegisterBytes / 16];
+  std::memcpy(quarter, &a.piece[0], sizeof quarter);
+  for (int n = kRegisterBytes / 32; n > 0; n /= 2) {
+    for (int i = 0; i < n; ++i) quarter[i] = better(quarter[i], quarter[i + n]);
+  }
+  const F32x4 two = better(quarter[0], __builtin_shufflevector(quarter[0], quarter[0], 2, 3, 2, 3));
   return better(two, __builtin_shufflevector(two, two, 1, 1, 1, 1))[0];
 }
 CHASKI_INLINE float largest(F32s a) {
-  return fold(a, [](F32x4 x, F32x4 y) { return x > y ? x : y; });
+  return fold(a, [](auto x, auto y) { return x > y ? x : y; });
 }
 CHASKI_INLINE float smallest(F32s a) {
-  return fold(a, [](F32x4 x, F32x4 y) { return x < y ? x : y; });
+  return fold(a, [](auto x, auto y) { return x < y ? x : y; });
 }
 
 /// 1 / a, and 0 where a is 0.
