@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -78,7 +79,38 @@ class CpuPath : public testing::TestWithParam<const cpu::KernelTable*> {};
   INSTANTIATE_TEST_SUITE_P(Paths, Suite, testing::ValuesIn(cpu::available_kernels()), \
                            [](const auto& path_info) { return std::string(path_info.param->isa); })
 
-inline const std::vector<DType> kMatrixTypes = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                                                DType::kQ4_0, DType::kQ4_1, DType::kQ6_K};
+inline const std::vector<DType> kMatrixTypes = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ8_0,
+                                                DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
+                                                DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
+                                                DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+
+/// Set the f16 factors of each block, whose places the formats define, to bits(0) and, for a minimum's,
+/// bits(1).
+template <class Bits>
+void fill_block_factors(DType dtype, std::span<std::byte> blocks, Bits&& bits) {
+  size_t at = 0, count = 1;
+  if (dtype == DType::kQ2_K) at = 80;
+  if (dtype == DType::kQ3_K) at = 108;
+  if (dtype == DType::kQ6_K) at = 208;
+  for (const DType two : {DType::kQ4_1, DType::kQ5_1, DType::kQ2_K, DType::kQ4_K, DType::kQ5_K}) {
+    if (dtype == two) count = 2;
+  }
+  const auto stride = static_cast<size_t>(format_of(dtype).block_bytes);
+  for (size_t block = 0; block < blocks.size(); block += stride) {
+    for (size_t i = 0; i < count; ++i) {
+      const uint16_t factor = bits(i);
+      std::memcpy(blocks.data() + block + at + 2 * i, &factor, sizeof factor);
+    }
+  }
+}
+
+/// Stored rows whose bits are random but for the f16 factors of each block, which are numbers.
+inline std::vector<std::byte> random_blocks(DType dtype, int64_t n_rows, int64_t n_cols, uint32_t seed) {
+  std::vector<std::byte> bytes(static_cast<size_t>(n_rows * row_bytes(dtype, n_cols)));
+  std::mt19937 rng(seed);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng());
+  fill_block_factors(dtype, bytes, [&](size_t) { return static_cast<uint16_t>(rng() & 0xbfff); });
+  return bytes;
+}
 
 }  // namespace chaski

@@ -1,6 +1,7 @@
 // Products of the CPU backend against float64, on every code path, format and ragged size; and the promise
 // that a row's bits depend on nothing but the row.
 #include <algorithm>
+#include <numeric>
 
 #include "unit/cpu_fixture.h"
 
@@ -79,19 +80,13 @@ TEST_P(CpuLinear, TakesMoreRowsThanItStagesAtOnce) {
 
 TEST_P(CpuLinear, ExtremeCodesDoNotOverflow) {
   // Every code at its end, every activation at ±127: the largest integer sums there can be.
-  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K}) {
+  for (const DType dtype : kMatrixTypes) {
+    if (!format_of(dtype).is_quantized()) continue;
     const int64_t n_in = 256;
     std::vector<std::byte> bytes(static_cast<size_t>(2 * row_bytes(dtype, n_in)), std::byte{0xff});
-    const auto bytes_of_row = static_cast<size_t>(row_bytes(dtype, n_in));
-    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(bytes_of_row), bytes.end(), std::byte{0x80});
-    // f16 scales must be numbers.
-    const auto block_bytes = static_cast<size_t>(format_of(dtype).block_bytes);
-    for (size_t at = 0; at < bytes.size(); at += block_bytes) {
-      const size_t scale_at = dtype == DType::kQ6_K ? at + 208 : at;
-      bytes[scale_at] = std::byte{0};
-      bytes[scale_at + 1] = std::byte{0x3c};
-      if (dtype == DType::kQ4_1) bytes[at + 2] = bytes[at + 3] = std::byte{0};
-    }
+    std::fill(bytes.begin() + row_bytes(dtype, n_in), bytes.end(), std::byte{0x80});
+    fill_block_factors(dtype, bytes,
+                       [](size_t i) { return static_cast<uint16_t>(i == 0 ? 0x3c00 : 0); });  // 1, and 0
     const auto source = std::make_shared<HostWeight>("w", dtype, Shape{2, n_in}, bytes);
     for (const float sign : {1.0f, -1.0f}) {
       CpuMachine machine(*GetParam(), Precision::kFast);
@@ -162,6 +157,34 @@ TEST_P(CpuLinear, EmbeddingsAreTheStoredRowsExactly) {
     machine.ops.embed(id, tokens.view, out.view);
     scalar.embed(id, tokens.view, expected.view);
     EXPECT_TRUE(same_bits(out, expected)) << name_of(dtype);
+  }
+}
+
+TEST(CpuWeights, BlocksOfAnyBitsComeOutOfPanelsAsTheyAreDefined) {
+  for (const DType dtype : kMatrixTypes) {
+    if (!format_of(dtype).is_quantized()) continue;
+    const int64_t n_rows = 37, n_cols = 512;
+    const std::vector<std::byte> bytes = random_blocks(dtype, n_rows, n_cols, 11);
+    CpuMachine machine(cpu::kernels_for(""), Precision::kFast);
+    ScalarOps scalar;
+    const auto table = std::make_shared<HostWeight>("w", dtype, Shape{n_rows, n_cols}, bytes);
+    const WeightId id = machine.ops.add_weight(table);
+    scalar.add_weight(table);
+    std::vector<int32_t> all(static_cast<size_t>(n_rows));
+    std::iota(all.begin(), all.end(), 0);
+    const HostTensor tokens = HostTensor::of_ints(all);
+    HostTensor out({n_rows, n_cols}), expected({n_rows, n_cols});
+    machine.ops.embed(id, tokens.view, out.view);
+    scalar.embed(id, tokens.view, expected.view);
+    EXPECT_TRUE(same_bits(out, expected)) << name_of(dtype);
+  }
+}
+
+TEST(CpuWeights, PanelsAreLittleLargerThanFiles) {
+  for (const DType dtype : kMatrixTypes) {
+    const double stored = static_cast<double>(64 * row_bytes(dtype, 4096));
+    const double packed = static_cast<double>(cpu::PanelLayout(dtype, 64, 4096).bytes());
+    EXPECT_LE(packed, stored * (dtype == DType::kQ2_K ? 1.2 : 1.05)) << name_of(dtype);
   }
 }
 

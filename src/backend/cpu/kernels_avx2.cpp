@@ -94,17 +94,24 @@ struct Avx2 {
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
   }
 
+  CHASKI_INLINE static I lookup(const int8_t* table, I codes) {
+    const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), codes);
+  }
   CHASKI_INLINE static S8 make_s8(I w) { return {_mm256_abs_epi8(w), w}; }
   // |w| ≤ 128 and |x| ≤ 127: a pair is at most 32512.
   CHASKI_INLINE static I dot_s8(I acc, S8 w, I x) {
     const I pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(x, w.signs));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
-  // Eight times two codes of at most 15, or twice two of at most 63, times 127 fit an int16.
+  // Eight times two codes of at most 15, four times two of 31, or twice two of 63, times 127 fit an int16.
+  CHASKI_INLINE static I begin_small(I) { return _mm256_setzero_si256(); }
   CHASKI_INLINE static I dot_small(I acc, I w, I x) {
     return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, x));
   }
-  CHASKI_INLINE static I widen_small(I acc) { return _mm256_madd_epi16(acc, _mm256_set1_epi16(1)); }
+  CHASKI_INLINE static I end_small(I total, I acc) {
+    return _mm256_add_epi32(total, _mm256_madd_epi16(acc, _mm256_set1_epi16(1)));
+  }
 
  private:
   CHASKI_INLINE static __m128i half(const std::byte* p) {

@@ -75,10 +75,15 @@ struct Avx512 {
   CHASKI_INLINE static int32_t reduce_max_i(I x) { return _mm512_reduce_max_epi32(x); }
   CHASKI_INLINE static int32_t reduce_add_i(I x) { return _mm512_reduce_add_epi32(x); }
 
+  CHASKI_INLINE static I lookup(const int8_t* table, I codes) {
+    const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), codes);
+  }
   CHASKI_INLINE static S8 make_s8(I w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
   CHASKI_INLINE static I dot_s8(I acc, S8 w, I x) { return _mm512_dpbusd_epi32(acc, w, x); }
   CHASKI_INLINE static I dot_small(I acc, I w, I x) { return _mm512_dpbusd_epi32(acc, w, x); }
-  CHASKI_INLINE static I widen_small(I acc) { return acc; }
+  CHASKI_INLINE static I begin_small(I total) { return total; }
+  CHASKI_INLINE static I end_small(I, I acc) { return acc; }
 
  private:
   CHASKI_INLINE static __m256i half(const std::byte* p) {

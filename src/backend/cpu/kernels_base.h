@@ -9,6 +9,7 @@
 #define CHASKI_UNROLL _Pragma("GCC unroll 16")
 #endif
 #define CHASKI_INLINE [[gnu::always_inline]] inline
+#define CHASKI_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace chaski::cpu {
 namespace {

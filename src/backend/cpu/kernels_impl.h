@@ -6,11 +6,14 @@
 // stand side by side, never the order within a sum. A linear's sum over columns k has two chains (even and
 // odd k) where activations are f32, one chain over blocks where they are int8.
 //
-// Parts: kernels_base.h, kernels_linear_f32.h, kernels_linear_q8.h, kernels_rows.h, kernels_attention.h.
+// Parts: kernels_base.h, kernels_blocks.h, kernels_linear_f32.h, kernels_linear_q8.h, kernels_rows.h,
+// kernels_attention.h.
 //
 // V offers: kLanes (a divisor of 16), kMaxRows, kHeadTile, kS8Bias, vectors_at_once(rows) (vectors of a panel
 // side by side in a tile); F (floats), I (32-bit words), S8 (signed bytes made ready for dot_s8); the
-// functions used below. min(a, b) is b where either is NaN, and max too.
+// functions used below. lookup(table, codes) takes each byte from a table of 16; dot_small sums products of
+// small unsigned codes between begin_small(total) and end_small(total, sum). min(a, b) is b where either is
+// NaN, and max too.
 #pragma once
 
 #include "backend/cpu/kernels_attention.h"
@@ -20,6 +23,13 @@
 
 namespace chaski::cpu {
 namespace {
+
+template <class V, DType... kTypes, class Set>
+constexpr void set_blocks(Set&& set) {
+  (set(kTypes, linear<V, WeightBlocks<panel_format(kTypes)>, false>,
+       linear<V, DotBlocks<panel_format(kTypes)>, true>),
+   ...);
+}
 
 template <class V>
 constexpr KernelTable make_table(const char* isa) {
@@ -32,10 +42,8 @@ constexpr KernelTable make_table(const char* isa) {
   set(DType::kF32, linear<V, WeightF32, false>, nullptr);
   set(DType::kF16, linear<V, WeightF16, false>, nullptr);
   set(DType::kBF16, linear<V, WeightBF16, false>, nullptr);
-  set(DType::kQ8_0, linear<V, WeightQ8_0, false>, linear<V, DotQ8_0, true>);
-  set(DType::kQ4_0, linear<V, WeightNibbles<8, false>, false>, linear<V, DotNibbles<8, false>, true>);
-  set(DType::kQ4_1, linear<V, WeightNibbles<0, true>, false>, linear<V, DotNibbles<0, true>, true>);
-  set(DType::kQ6_K, linear<V, WeightQ6_K, false>, linear<V, DotQ6_K, true>);
+  set_blocks<V, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ2_K,
+             DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS>(set);
   t.quantize_q8 = quantize_q8<V>;
   t.rms_norm = rms_norm<V>;
   t.swiglu = swiglu<V>;

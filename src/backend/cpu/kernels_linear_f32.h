@@ -2,7 +2,7 @@
 // them.
 #pragma once
 
-#include "backend/cpu/kernels_base.h"
+#include "backend/cpu/kernels_blocks.h"
 
 namespace chaski::cpu {
 namespace {
@@ -20,12 +20,6 @@ struct F32Tile {
     for (int r = 0; r < R; ++r) sum[kParity][r][h] = V::fma(w, V::set(x[r * stride + k]), sum[kParity][r][h]);
   }
 };
-
-/// The 16 rows' f16 numbers at `at`, those of vector `lane / kLanes`.
-template <class V>
-CHASKI_INLINE typename V::F scales_at(const std::byte* at, int lane) {
-  return V::load_f16(at + 2 * lane);
-}
 
 // How the weights of each format become f32 vectors: run(panel, first lane, tile) steps through all columns.
 
@@ -107,105 +101,41 @@ CHASKI_INLINE void step_word(F32Tile<V, R, H>& tile, int64_t k, int h, Fn&& valu
   tile.template step<1>(k + 3, h, value.template operator()<3>());
 }
 
-struct WeightQ8_0 {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
-      const std::byte* codes = w.codes + b * 512;
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        const int first = lane + h * V::kLanes;
-        const typename V::F d = scales_at<V>(w.scales + b * 32, first);
-        for (int g = 0; g < 8; ++g) {
-          V::prefetch(codes + g * 64 + kPrefetchBytes);
-          const typename V::I word = V::load_i(codes + g * 64 + 4 * first);
-          step_word(tile, b * 32 + 4 * g, h, [&]<int kByte>() {
-            return V::mul(d, V::to_f32(V::template sar<24>(V::template shl<24 - 8 * kByte>(word))));
-          });
-        }
-      }
-    }
+/// The number that byte kByte of `values` stands for.
+template <class V, PanelFormat kF, int kByte>
+CHASKI_INLINE typename V::F value_of_byte(typename V::I values) {
+  if constexpr (kF.kind != CodeKind::kUnsigned) {
+    return V::to_f32(V::template sar<24>(V::template shl<24 - 8 * kByte>(values)));
+  } else {
+    typename V::I code = V::template shr<8 * kByte>(values);
+    if constexpr (kByte < 3) code = V::and_i(code, V::set_i(255));
+    if constexpr (kF.zero != 0) code = V::sub_i(code, V::set_i(kF.zero));
+    return V::to_f32(code);
   }
-};
-
-/// d × (code − kZero), or d × code + m.
-template <int kZero, bool kHasMin>
-struct WeightNibbles {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    constexpr int kScaleBytes = kHasMin ? 64 : 32;
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        const int first = lane + h * V::kLanes;
-        const std::byte* scales = w.scales + b * kScaleBytes;
-        const typename V::F d = scales_at<V>(scales, first);
-        const typename V::F m = kHasMin ? scales_at<V>(scales + 32, first) : V::set(0.0f);
-        const auto weight = [&](typename V::I code) {
-          code = V::and_i(code, V::set_i(15));
-          if constexpr (kHasMin) return V::add(V::mul(d, V::to_f32(code)), m);
-          return V::mul(d, V::to_f32(V::sub_i(code, V::set_i(kZero))));
-        };
-        for (int j = 0; j < 4; ++j) {
-          V::prefetch(w.codes + b * 256 + j * 64 + kPrefetchBytes);
-          const typename V::I word = V::load_i(w.codes + b * 256 + j * 64 + 4 * first);
-          step_word(tile, b * 32 + 4 * j, h,
-                    [&]<int kByte>() { return weight(V::template shr<8 * kByte>(word)); });
-        }
-        for (int j = 0; j < 4; ++j) {
-          const typename V::I word = V::load_i(w.codes + b * 256 + j * 64 + 4 * first);
-          step_word(tile, b * 32 + 16 + 4 * j, h,
-                    [&]<int kByte>() { return weight(V::template shr<8 * kByte + 4>(word)); });
-        }
-      }
-    }
-  }
-};
-
-/// The four bytes of codes 0 … 63 of columns 16 kHalf + 4 kJ … of a q6_K block of 32.
-template <class V, int kHalf, int kJ>
-CHASKI_INLINE typename V::I codes_q6(const std::byte* block, int first) {
-  const typename V::I low = V::load_i(block + kJ * 64 + 4 * first);
-  const typename V::I high = V::load_i(block + 256 + kHalf * 64 + 4 * first);
-  const typename V::I two = V::and_i(V::template shr<2 * kJ>(high), V::set_i(0x03030303));
-  return V::or_i(V::and_i(V::template shr<4 * kHalf>(low), V::set_i(0x0f0f0f0f)), V::template shl<4>(two));
 }
 
-/// Scales of one 16-column piece of a q6_K panel: d × its int8 scale.
-template <class V>
-CHASKI_INLINE typename V::F scale_q6(const std::byte* super_scales, int64_t piece, int first) {
-  return V::mul(scales_at<V>(super_scales, first),
-                V::to_f32(V::load_i8(super_scales + 32 + piece * kPanelRows + first)));
-}
-
-struct WeightQ6_K {
+template <PanelFormat kF>
+struct WeightBlocks {
   template <class V, int R, int H>
   CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        half<0>(w, b, lane + h * V::kLanes, h, tile);
-        half<1>(w, b, lane + h * V::kLanes, h, tile);
-      }
-    }
-  }
-
- private:
-  template <int kHalf, class V, int R, int H>
-  CHASKI_INLINE static void half(const PanelView& w, int64_t b, int first, int h, F32Tile<V, R, H>& tile) {
-    const std::byte* block = w.codes + b * 384;
-    const typename V::F scale = scale_q6<V>(w.scales + b / 8 * 288, b % 8 * 2 + kHalf, first);
-    const auto word = [&]<int kJ>() {
-      const typename V::I codes = codes_q6<V, kHalf, kJ>(block, first);
-      step_word(tile, b * 32 + 16 * kHalf + 4 * kJ, h, [&]<int kByte>() {
-        const typename V::I code = V::and_i(V::template shr<8 * kByte>(codes), V::set_i(63));
-        return V::mul(scale, V::to_f32(V::sub_i(code, V::set_i(32))));
-      });
-    };
-    word.template operator()<0>();
-    word.template operator()<1>();
-    word.template operator()<2>();
-    word.template operator()<3>();
+    for_pieces<V, kF, H>(
+        w, lane,
+        [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
+            CHASKI_INLINE_LAMBDA {
+              constexpr int kWords = kF.piece_columns / 4;
+              CHASKI_UNROLL
+              for (int h = 0; h < H; ++h) {
+                const typename V::F scale = scales.scale(piece, h), minimum = scales.minimum(piece, h);
+                unrolled<kWords>([&]<int kWord>() CHASKI_INLINE_LAMBDA {
+                  constexpr int kJ = kPiece * kWords + kWord;
+                  const typename V::I values = values_at<V, kF, kJ>(codes, lane + h * V::kLanes);
+                  step_word(tile, b * 32 + 4 * kJ, h, [&]<int kByte>() CHASKI_INLINE_LAMBDA {
+                    const typename V::F product = V::mul(scale, value_of_byte<V, kF, kByte>(values));
+                    return kF.has_minimum ? V::add(product, minimum) : product;
+                  });
+                });
+              }
+            });
   }
 };
 

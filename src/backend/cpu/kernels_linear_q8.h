@@ -30,133 +30,77 @@ struct Q8Tile {
   }
 };
 
-struct DotQ8_0 {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, Q8Tile<V, R, H>& t) {
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
-      typename V::I acc[R][H];
-      CHASKI_UNROLL
-      for (int r = 0; r < R; ++r) {
-        CHASKI_UNROLL
-        for (int h = 0; h < H; ++h)
-          acc[r][h] = V::set_i(V::kS8Bias == 0 ? 0 : -V::kS8Bias * t.sum_of_32(r, b));
-      }
-      CHASKI_UNROLL
-      for (int g = 0; g < 8; ++g) {
-        const std::byte* codes = w.codes + b * 512 + g * 64;
-        V::prefetch(codes + kPrefetchBytes);
-        CHASKI_UNROLL
-        for (int h = 0; h < H; ++h) {
-          const typename V::S8 word = V::make_s8(V::load_i(codes + 4 * (lane + h * V::kLanes)));
-          CHASKI_UNROLL
-          for (int r = 0; r < R; ++r) acc[r][h] = V::dot_s8(acc[r][h], word, t.codes(r, b * 32 + 4 * g));
-        }
-      }
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        const typename V::F d = scales_at<V>(w.scales + b * 32, lane + h * V::kLanes);
-        CHASKI_UNROLL
-        for (int r = 0; r < R; ++r)
-          t.sum[r][h] = V::fma(V::to_f32(acc[r][h]), V::mul(d, V::set(t.scale(r, b))), t.sum[r][h]);
-      }
-    }
-  }
-};
+template <PanelFormat kF>
+struct DotBlocks {
+  static constexpr bool kIsSmall = kF.kind == CodeKind::kUnsigned;
+  static constexpr int kWords = kF.piece_columns / 4;
+  /// Words of codes whose products dot_small may add up.
+  static constexpr int kChain = kF.bits <= 4 || !kIsSmall ? kWords : kF.bits == 5 ? 4 : 2;
 
-template <int kZero, bool kHasMin>
-struct DotNibbles {
   template <class V, int R, int H>
   CHASKI_INLINE static void run(const PanelView& w, int lane, Q8Tile<V, R, H>& t) {
-    const typename V::I mask = V::set_i(0x0f0f0f0f);
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
+    for_pieces<V, kF, H>(
+        w, lane,
+        [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
+            CHASKI_INLINE_LAMBDA {
+              int32_t sums[R];
+              typename V::I dots[R][H];
+              dot<kPiece>(b, codes, lane, t, sums, dots);
+              CHASKI_UNROLL
+              for (int h = 0; h < H; ++h) {
+                const typename V::F scale = scales.scale(piece, h), minimum = scales.minimum(piece, h);
+                CHASKI_UNROLL
+                for (int r = 0; r < R; ++r) {
+                  const float dx = t.scale(r, b);
+                  t.sum[r][h] = V::fma(V::to_f32(dots[r][h]), V::mul(scale, V::set(dx)), t.sum[r][h]);
+                  if constexpr (kF.has_minimum)
+                    t.sum[r][h] = V::fma(minimum, V::set(dx * static_cast<float>(sums[r])), t.sum[r][h]);
+                }
+              }
+            });
+  }
+
+ private:
+  /// Of one piece, the products with what codes stand for and the sums of the activations' codes.
+  template <int kPiece, class V, int R, int H>
+  CHASKI_INLINE static void dot(int64_t b, const std::byte* codes, int lane, const Q8Tile<V, R, H>& t,
+                                int32_t (&sums)[R], typename V::I (&dots)[R][H]) {
+    constexpr int32_t kZero = kIsSmall ? kF.zero : V::kS8Bias;
+    CHASKI_UNROLL
+    for (int r = 0; r < R; ++r) {
+      sums[r] = kWords == 8 ? t.sum_of_32(r, b) : t.sum_of_16(r, 2 * b + kPiece);
+      CHASKI_UNROLL
+      for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(kZero == 0 ? 0 : -kZero * sums[r]);
+    }
+    unrolled<kWords / kChain>([&]<int kLink>() CHASKI_INLINE_LAMBDA {
       typename V::I acc[R][H];
       CHASKI_UNROLL
       for (int r = 0; r < R; ++r) {
         CHASKI_UNROLL
-        for (int h = 0; h < H; ++h) acc[r][h] = V::set_i(0);
+        for (int h = 0; h < H; ++h) acc[r][h] = kIsSmall ? V::begin_small(dots[r][h]) : dots[r][h];
       }
-      CHASKI_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        const std::byte* codes = w.codes + b * 256 + j * 64;
-        V::prefetch(codes + kPrefetchBytes);
+      unrolled<kChain>([&]<int kWord>() CHASKI_INLINE_LAMBDA {
+        constexpr int kJ = kPiece * kWords + kLink * kChain + kWord;
         CHASKI_UNROLL
         for (int h = 0; h < H; ++h) {
-          const typename V::I word = V::load_i(codes + 4 * (lane + h * V::kLanes));
-          const typename V::I low = V::and_i(word, mask);
-          const typename V::I high = V::and_i(V::template shr<4>(word), mask);
+          const typename V::I values = values_at<V, kF, kJ>(codes, lane + h * V::kLanes);
           CHASKI_UNROLL
           for (int r = 0; r < R; ++r) {
-            acc[r][h] = V::dot_small(acc[r][h], low, t.codes(r, b * 32 + 4 * j));
-            acc[r][h] = V::dot_small(acc[r][h], high, t.codes(r, b * 32 + 16 + 4 * j));
+            const typename V::I x = t.codes(r, b * 32 + 4 * kJ);
+            if constexpr (kIsSmall) {
+              acc[r][h] = V::dot_small(acc[r][h], values, x);
+            } else {
+              acc[r][h] = V::dot_s8(acc[r][h], V::make_s8(values), x);
+            }
           }
         }
-      }
-      finish(w, lane, b, acc, t);
-    }
-  }
-
- private:
-  template <class V, int R, int H>
-  CHASKI_INLINE static void finish(const PanelView& w, int lane, int64_t b, typename V::I (&acc)[R][H],
-                                   Q8Tile<V, R, H>& t) {
-    CHASKI_UNROLL
-    for (int h = 0; h < H; ++h) {
-      const std::byte* scales = w.scales + b * (kHasMin ? 64 : 32);
-      const typename V::F d = scales_at<V>(scales, lane + h * V::kLanes);
+      });
       CHASKI_UNROLL
       for (int r = 0; r < R; ++r) {
-        const int32_t sum = t.sum_of_32(r, b);
-        const float dx = t.scale(r, b);
-        const typename V::I dot = V::add_i(V::widen_small(acc[r][h]), V::set_i(-kZero * sum));
-        t.sum[r][h] = V::fma(V::to_f32(dot), V::mul(d, V::set(dx)), t.sum[r][h]);
-        if constexpr (kHasMin) {
-          const typename V::F m = scales_at<V>(scales + 32, lane + h * V::kLanes);
-          t.sum[r][h] = V::fma(m, V::set(dx * static_cast<float>(sum)), t.sum[r][h]);
-        }
-      }
-    }
-  }
-};
-
-struct DotQ6_K {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, Q8Tile<V, R, H>& t) {
-    for (int64_t b = 0; b < w.n_cols / 32; ++b) {
-      CHASKI_UNROLL
-      for (int at = 0; at < 384; at += 64) V::prefetch(w.codes + b * 384 + at + kPrefetchBytes);
-      half<0>(w, lane, b, t);
-      half<1>(w, lane, b, t);
-    }
-  }
-
- private:
-  template <int kHalf, class V, int R, int H>
-  CHASKI_INLINE static void half(const PanelView& w, int lane, int64_t b, Q8Tile<V, R, H>& t) {
-    const std::byte* block = w.codes + b * 384;
-    CHASKI_UNROLL
-    for (int h = 0; h < H; ++h) {
-      const int first = lane + h * V::kLanes;
-      typename V::I dot[R];
-      CHASKI_UNROLL
-      for (int r = 0; r < R; ++r) dot[r] = V::set_i(-32 * t.sum_of_16(r, 2 * b + kHalf));
-      // dot_small holds two products of six bits.
-      const auto two_words = [&]<int kJ>() {
-        const typename V::I w0 = codes_q6<V, kHalf, kJ>(block, first);
-        const typename V::I w1 = codes_q6<V, kHalf, kJ + 1>(block, first);
         CHASKI_UNROLL
-        for (int r = 0; r < R; ++r) {
-          const int64_t k = b * 32 + kHalf * 16 + kJ * 4;
-          const typename V::I acc = V::dot_small(V::set_i(0), w0, t.codes(r, k));
-          dot[r] = V::add_i(dot[r], V::widen_small(V::dot_small(acc, w1, t.codes(r, k + 4))));
-        }
-      };
-      two_words.template operator()<0>();
-      two_words.template operator()<2>();
-      const typename V::F scale = scale_q6<V>(w.scales + b / 8 * 288, b % 8 * 2 + kHalf, first);
-      CHASKI_UNROLL
-      for (int r = 0; r < R; ++r)
-        t.sum[r][h] = V::fma(V::to_f32(dot[r]), V::mul(scale, V::set(t.scale(r, b))), t.sum[r][h]);
-    }
+        for (int h = 0; h < H; ++h) dots[r][h] = kIsSmall ? V::end_small(dots[r][h], acc[r][h]) : acc[r][h];
+      }
+    });
   }
 };
 

@@ -90,13 +90,20 @@ struct Portable {
   }
   static int32_t reduce_add_i(I x) { return x[0] + x[1] + x[2] + x[3]; }
 
+  static I lookup(const int8_t* table, I codes) {
+    int8_t bytes[16];
+    __builtin_memcpy(bytes, &codes, sizeof bytes);
+    for (int8_t& byte : bytes) byte = table[byte];
+    return load_i(bytes);
+  }
   static S8 make_s8(I w) { return w; }
   static I dot_s8(I acc, S8 w, I x) {
     return acc + signed_byte<0>(w) * signed_byte<0>(x) + signed_byte<1>(w) * signed_byte<1>(x) +
            signed_byte<2>(w) * signed_byte<2>(x) + signed_byte<3>(w) * signed_byte<3>(x);
   }
   static I dot_small(I acc, I w, I x) { return dot_s8(acc, w, x); }  // small codes have no sign bit
-  static I widen_small(I acc) { return acc; }
+  static I begin_small(I total) { return total; }
+  static I end_small(I, I acc) { return acc; }
 
  private:
   template <class Fn>

@@ -6,12 +6,7 @@
 //   f32     [n_cols][16] f32                        -
 //   f16     [n_cols][16] f16                        -
 //   bf16    [n_cols / 2][16][2] bf16, zero-padded   -
-//   q8_0    [blocks][8][16][4] int8                 [blocks][16] f16
-//   q4_0    [blocks][4][16][4] bytes: low nibble    [blocks][16] f16
-//   q4_1      column 4 j + c, high 16 + 4 j + c     [blocks][2][16] f16: d, then m
-//   q6_K    per 32 columns: low bits as q4_0, then  per 256 columns: [16] f16 d, then
-//             [2][16][4] bytes: bits 2 j of byte h    [16][16] int8, by 16 columns
-//             are the high bits of column 16 h + 4 j + c
+//   blocks  planes of bits and group scales: see panel_format.h
 #pragma once
 
 #include <span>
