@@ -163,7 +163,7 @@ void chat(const ChatOptions& options, Context& context) {
   note(trf(context.lang, "{}, loaded in {:.2f} s, seed {}. /help lists the commands.\n",
            "{}，加载用时 {:.2f} 秒，种子 {}。输入 /help 查看命令。\n", printable(options.model, 200),
            model->load_s, *settings.seed));
-  note_synthetic(*model, context.lang);
+  note_oddities(*model, context.lang);
   Conversation conversation(*model, prompts, settings, context);
   talk(conversation, context);
 }

@@ -193,6 +193,7 @@ void describe_run(const std::string& name, const LoadedModel& model, const Promp
     const auto n_all = static_cast<int64_t>(checkpoint.weight_bytes());
     progress.show(std::min(n_all, n_hashed += static_cast<int64_t>(n_bytes)), n_all);
   });
+  record.model.lora = model.lora;
   fill_device(model, record);
 }
 
@@ -247,6 +248,7 @@ RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalJo
   }
   fill_fallbacks(*model, record);
   record.warnings = warnings_for(record, prompts.kind());
+  for (RunWarning& warning : warnings_of(*model)) record.warnings.push_back(std::move(warning));
   write_record(folder, record, context.lang);
   return record;
 }

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "cli/backends.h"
 #include "cli/terminal.h"
+#include "format/lora.h"
 
 namespace chaski::cli {
 namespace {
@@ -115,6 +116,12 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   const Stopwatch since_start;
   auto loaded = std::make_unique<LoadedModel>();
   loaded->text = std::move(text);
+  if (!options.lora.empty()) {
+    // As wide as the arithmetic: merged weights are no longer of the base's few bits.
+    const DType merged = options.precision_value() == Precision::kExact ? DType::kF32 : DType::kBF16;
+    loaded->text.checkpoint = with_lora(loaded->text.checkpoint, options.lora, merged);
+    loaded->lora = options.lora;
+  }
   const ModelConfig& config = loaded->text.checkpoint->config();
   if (options.context < 0 || options.context > config.max_context) {
     throw Error(
@@ -137,10 +144,15 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
     ops = loaded->fallback.get();
   }
   Progress progress(std::string(tr(context.lang, "loading", "加载模型")));
-  loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, [&](int64_t done, int64_t total) {
+  const LoadProgress on_weight = [&](int64_t done, int64_t total) {
     context.cancel.throw_if_cancelled("load model");
     progress.show(done, total);
-  });
+  };
+  OnNonfinite on_nonfinite;
+  if (options.allows_nonfinite) {
+    on_nonfinite = [found = loaded->nonfinite](const std::string& what) { found->add(what); };
+  }
+  loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
   EngineOptions engine_options;
   engine_options.context = n_context;
   engine_options.max_sequences = 1;
@@ -159,10 +171,31 @@ GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSe
   return settings;
 }
 
-void note_synthetic(const LoadedModel& model, Lang lang) {
-  if (!model.is_synthetic()) return;
-  note(tr(lang, "note: random weights (synthetic model); for speed only, the text means nothing\n",
-          "注意：合成模型，权重为随机数，仅供测速，文字没有意义\n"));
+void NonfiniteWeights::add(const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  all_.push_back(what);
+}
+std::vector<std::string> NonfiniteWeights::all() const {
+  const std::lock_guard lock(mutex_);
+  return all_;
+}
+
+std::vector<RunWarning> warnings_of(const LoadedModel& model) {
+  const std::vector<std::string> nonfinite = model.nonfinite->all();
+  if (nonfinite.empty()) return {};
+  RunWarning warning = make_warning("nonfinite_weights");
+  warning.message += fmt::format(" {} of them; the first: {}", nonfinite.size(), nonfinite.front());
+  return {std::move(warning)};
+}
+
+void note_oddities(const LoadedModel& model, Lang lang) {
+  if (model.is_synthetic()) {
+    note(tr(lang, "note: random weights (synthetic model); for speed only, the text means nothing\n",
+            "注意：合成模型，权重为随机数，仅供测速，文字没有意义\n"));
+  }
+  for (const std::string& what : model.nonfinite->all()) {
+    note(fmt::format("{} {}\n", tr(lang, "note:", "注意："), printable(what, 600)));
+  }
 }
 
 }  // namespace chaski::cli

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "engine/engine.h"
 #include "format/checkpoint.h"
 #include "ops/fallback_ops.h"
+#include "report/warnings.h"
 #include "text/chat_template.h"
 #include "text/prompt.h"
 #include "text/tokenizer.h"
@@ -30,6 +32,17 @@ struct ModelText {
 };
 ModelText open_model_text(const std::string& name);
 
+/// What --allow-nonfinite let through: one text for each weight.
+class NonfiniteWeights {
+ public:
+  void add(const std::string& what);
+  std::vector<std::string> all() const;
+
+ private:
+  mutable std::mutex mutex_;  // weights are read by several threads
+  std::vector<std::string> all_;
+};
+
 /// A model ready for questions. Members are in the order that their lives depend on.
 struct LoadedModel {
   ModelText text;
@@ -38,6 +51,8 @@ struct LoadedModel {
   std::unique_ptr<FallbackOps> fallback;  ///< the same
   LlamaModel model;
   std::unique_ptr<Engine> engine;
+  std::string lora;  ///< folder of the adapter that was merged in; empty: none
+  std::shared_ptr<NonfiniteWeights> nonfinite = std::make_shared<NonfiniteWeights>();
   double load_s = 0;  ///< from opening the files to the engine standing ready
 
   bool is_synthetic() const { return text.checkpoint->is_synthetic(); }
@@ -55,7 +70,10 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
 /// where none was given. Throws Error(kUsage) naming the setting that is out of range.
 GenerationSettings settings_for(const Checkpoint& checkpoint, const GenerationSettings& from_user);
 
-/// Say on standard error what must be said about this model: random weights.
-void note_synthetic(const LoadedModel& model, Lang lang);
+/// The warnings that loading it gave cause to, for records.
+std::vector<RunWarning> warnings_of(const LoadedModel& model);
+
+/// Say on standard error what must be said about this model: random weights, numbers that are not finite.
+void note_oddities(const LoadedModel& model, Lang lang);
 
 }  // namespace chaski::cli

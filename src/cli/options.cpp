@@ -67,6 +67,10 @@ void add_model_options(CLI::App& command, const Context& context, ModelOptions& 
   add.option("--ctx", o.context,
              "positions of context; by default 4096, more where --max-length needs it, at most the model's",
              "上下文长度；默认 4096，--max-length 需要时更长，且不超过模型上限");
+  add.option("--lora", o.lora, "folder of a LoRA adapter as PEFT saves it, merged into the weights at load",
+             "PEFT 保存的 LoRA 适配器目录，加载时合并到权重");
+  add.flag("--allow-nonfinite", o.allows_nonfinite, "load weights that hold NaN or infinity",
+           "允许加载含 NaN 或无穷大的权重");
   add.flag("--strict", o.is_strict, "an operation that the device lacks is an error",
            "设备缺少的算子视为错误，不回退到 CPU");
 }

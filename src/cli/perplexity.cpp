@@ -115,6 +115,8 @@ void perplexity(const PerplexityOptions& options, Context& context) {
   json["has_bos"] = has_bos;
   json["device_kind"] = model->device->info().device_kind;
   json["is_synthetic"] = model->is_synthetic();
+  json["lora"] = model->lora.empty() ? OrderedJson(nullptr) : OrderedJson(model->lora);
+  json["warnings"] = to_json(warnings_of(*model));
   json["definition"] = kDefinition;
   print_exactly(to_json_text(json) + "\n");
 }

@@ -35,6 +35,8 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
   json["device_kind"] = model.device->info().device_kind;
   json["seed"] = *settings.seed;
   json["is_synthetic"] = model.is_synthetic();
+  json["lora"] = model.lora.empty() ? OrderedJson(nullptr) : OrderedJson(model.lora);
+  json["warnings"] = to_json(warnings_of(model));
   return json;
 }
 
@@ -46,7 +48,7 @@ void run(const RunOptions& options, Context& context) {
   const PromptMaker prompts = prompt_maker(text, options.prompts);
   const Prompt prompt = prompts.question(question, settings.system);
   const auto model = load_model(std::move(text), options.where, context, settings.max_length.value_or(0));
-  note_synthetic(*model, context.lang);
+  note_oddities(*model, context.lang);
   if (prompts.kind() == PromptMaker::Kind::kPlain) {
     note(tr(context.lang, "note: the model has no chat template; the prompt is continued as plain text\n",
             "注意：模型没有对话模板，提示词将作为普通文本续写\n"));

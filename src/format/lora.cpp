@@ -296,6 +296,7 @@ class LoraWeight : public WeightSource {
   const std::string& name() const override { return base_->name(); }
   DType dtype() const override { return dtype_; }
   const Shape& shape() const override { return base_->shape(); }
+  std::string file() const override { return fmt::format("{} with {}", base_->file(), pair_.a->file()); }
 
   void read_rows(int64_t first, int64_t count, std::span<std::byte> out) const override {
     const int64_t n = n_cols(), rank = pair_.a->n_rows(), stride = row_bytes(dtype_, n);

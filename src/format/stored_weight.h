@@ -21,6 +21,7 @@ class StoredWeight : public WeightSource {
   const std::string& name() const override { return name_; }
   DType dtype() const override { return dtype_; }
   const Shape& shape() const override { return shape_; }
+  std::string file() const override { return source_->name(); }
   void read_rows(int64_t first, int64_t count, std::span<std::byte> out) const override;
 
  private:

@@ -45,14 +45,15 @@ size_t llama_workspace_bytes(const ModelConfig& c, int64_t max_rows, int64_t max
   return static_cast<size_t>(4 * (max_rows * row + max_outputs * output) + 16 * 64);
 }
 
-LlamaModel load_llama(const Checkpoint& checkpoint, Ops& ops, int64_t context, const LoadProgress& progress) {
+LlamaModel load_llama(const Checkpoint& checkpoint, Ops& ops, int64_t context, const LoadProgress& progress,
+                      const OnNonfinite& on_nonfinite) {
   LlamaModel model;
   model.config = checkpoint.config();
   const ModelConfig& c = model.config;
   const int64_t total = 9 * c.n_layers + (c.tie_embeddings ? 2 : 3);
   int64_t done = 0;
   const auto load = [&](const std::string& name, const Shape& shape) {
-    const WeightId id = ops.add_weight(checkpoint.require(name, shape));
+    const WeightId id = ops.add_weight(checked_finite(checkpoint.require(name, shape), on_nonfinite));
     if (progress) progress(++done, total);
     return id;
   };

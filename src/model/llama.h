@@ -6,6 +6,7 @@
 
 #include "format/checkpoint.h"
 #include "ops/ops.h"
+#include "tensor/finite.h"
 
 namespace chaski {
 
@@ -32,9 +33,10 @@ struct LlamaModel {
 using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 
 /// Hand all weights of `checkpoint` to `ops` (shapes checked against the config) and make the rotary table
-/// for `context` positions. Throws Error(kCorrupt) naming the weight, expected and found.
+/// for `context` positions. Throws Error(kCorrupt) naming the weight, expected and found; also for a weight
+/// with a number that is not finite, unless `on_nonfinite` hears of it.
 LlamaModel load_llama(const Checkpoint& checkpoint, Ops& ops, int64_t context,
-                      const LoadProgress& progress = {});
+                      const LoadProgress& progress = {}, const OnNonfinite& on_nonfinite = {});
 
 /// The rotary angles' cosines and sines, evaluated in float64: f32 [n_positions, head_dim], per row head_dim
 /// / 2 cosines, then as many sines. Source: docs/sources.md#rope-llama3.

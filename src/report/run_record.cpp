@@ -39,6 +39,7 @@ OrderedJson model_json(const ModelFacts& m) {
   json["template_hash"] = m.template_hash.empty() ? OrderedJson(nullptr) : OrderedJson(m.template_hash);
   json["date_string"] = m.date_string.empty() ? OrderedJson(nullptr) : OrderedJson(m.date_string);
   json["is_synthetic"] = m.is_synthetic;
+  json["lora"] = m.lora.empty() ? OrderedJson(nullptr) : OrderedJson(m.lora);
   return json;
 }
 
@@ -104,6 +105,12 @@ std::string item_line(const AnswerRecord& item, bool has_samples) {
   return to_json_text(json) + "\n";
 }
 
+OrderedJson to_json(const std::vector<RunWarning>& warnings) {
+  OrderedJson json = OrderedJson::array();
+  for (const RunWarning& w : warnings) json.push_back({{"code", w.code}, {"message", w.message}});
+  return json;
+}
+
 OrderedJson to_json(const RunRecord& record) {
   OrderedJson json;
   json["schema"] = kRunSchema;
@@ -138,10 +145,7 @@ OrderedJson to_json(const RunRecord& record) {
     json["failures"].push_back(
         {{"id", f.id}, {"sample", f.sample}, {"code", traits_of(f.code).name}, {"message", f.message}});
   }
-  json["warnings"] = OrderedJson::array();
-  for (const RunWarning& w : record.warnings) {
-    json["warnings"].push_back({{"code", w.code}, {"message", w.message}});
-  }
+  json["warnings"] = to_json(record.warnings);
   return json;
 }
 

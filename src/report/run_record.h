@@ -41,6 +41,7 @@ struct ModelFacts {
   std::string template_hash;  ///< SHA-256 of the chat template; empty where the model has none
   std::string date_string;    ///< what the template was told to be today
   bool is_synthetic = false;  ///< random weights: for speed only
+  std::string lora;           ///< folder of the adapter merged in; empty without one
 };
 
 struct DeviceFacts {
@@ -121,6 +122,9 @@ struct RunRecord {
 
 /// Fill the summary's counts, sums and means from the items.
 void summarise(RunRecord& record);
+
+/// A list of objects with code and message.
+OrderedJson to_json(const std::vector<RunWarning>& warnings);
 
 /// The object of run.json.
 OrderedJson to_json(const RunRecord& record);

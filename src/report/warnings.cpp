@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 9> kSentences{{
+constexpr std::array<Sentence, 10> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -41,6 +41,10 @@ constexpr std::array<Sentence, 9> kSentences{{
      "Some questions failed: the totals count the seconds they took; the means are of answers that have a "
      "first token.",
      "部分问题运行失败：总计仍计入其用时；平均只计得到首词元的回答。"},
+    {"nonfinite_weights",
+     "Weights hold NaN or infinity and were loaded all the same (--allow-nonfinite): the answers may mean "
+     "nothing.",
+     "权重含 NaN 或无穷大，仍按要求加载（--allow-nonfinite）：回答可能没有意义。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},

@@ -78,12 +78,13 @@ bool is_f16_finite(const std::byte* at) {
 
 class FiniteWeight : public WeightSource {
  public:
-  FiniteWeight(WeightSourcePtr weight, std::string where, OnNonfinite on_nonfinite)
-      : weight_(std::move(weight)), where_(std::move(where)), on_nonfinite_(std::move(on_nonfinite)) {}
+  FiniteWeight(WeightSourcePtr weight, OnNonfinite on_nonfinite)
+      : weight_(std::move(weight)), on_nonfinite_(std::move(on_nonfinite)) {}
 
   const std::string& name() const override { return weight_->name(); }
   DType dtype() const override { return weight_->dtype(); }
   const Shape& shape() const override { return weight_->shape(); }
+  std::string file() const override { return weight_->file(); }
 
   void read_rows(int64_t first, int64_t count, std::span<std::byte> out) const override {
     weight_->read_rows(first, count, out);
@@ -100,21 +101,20 @@ class FiniteWeight : public WeightSource {
  private:
   /// Rows are read by several threads: which one came upon such a number first says nothing.
   std::string describe_first() const {
+    const std::string where = file().empty() ? "" : file() + ": ";
     std::vector<std::byte> row(static_cast<size_t>(row_bytes(dtype(), n_cols())));
     for (int64_t r = 0; r < n_rows(); ++r) {
       weight_->read_rows(r, 1, row);
       const auto column = first_nonfinite(dtype(), row, n_cols());
       if (!column) continue;
       return fmt::format(
-          "{}: weight {}: expected finite numbers, found NaN or infinity at index {} (row {}, "
-          "column {})",
-          where_, name(), r * n_cols() + *column, r, *column);
+          "{}weight {}: expected finite numbers, found NaN or infinity at index {} (row {}, column {})",
+          where, name(), r * n_cols() + *column, r, *column);
     }
-    return fmt::format("{}: weight {}: NaN or infinity; the file changed while it was read", where_, name());
+    return fmt::format("{}weight {}: NaN or infinity; the file changed while it was read", where, name());
   }
 
   WeightSourcePtr weight_;
-  std::string where_;
   OnNonfinite on_nonfinite_;
   mutable std::atomic<bool> is_told_{false};
 };
@@ -146,8 +146,8 @@ std::optional<int64_t> first_nonfinite(DType dtype, std::span<const std::byte> r
   return std::nullopt;
 }
 
-WeightSourcePtr checked_finite(WeightSourcePtr weight, std::string where, OnNonfinite on_nonfinite) {
-  return std::make_shared<FiniteWeight>(std::move(weight), std::move(where), std::move(on_nonfinite));
+WeightSourcePtr checked_finite(WeightSourcePtr weight, OnNonfinite on_nonfinite) {
+  return std::make_shared<FiniteWeight>(std::move(weight), std::move(on_nonfinite));
 }
 
 }  // namespace chaski

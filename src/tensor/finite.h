@@ -20,7 +20,7 @@ std::optional<int64_t> first_nonfinite(DType dtype, std::span<const std::byte> r
 using OnNonfinite = std::function<void(const std::string& what)>;
 
 /// `weight`, whose rows are looked at as they are read: a number that is not finite throws Error(kCorrupt)
-/// naming weight, the first such number and `where`; with `on_nonfinite` it is told instead.
-WeightSourcePtr checked_finite(WeightSourcePtr weight, std::string where, OnNonfinite on_nonfinite = {});
+/// naming file, weight and the first such number; with `on_nonfinite` it is told instead.
+WeightSourcePtr checked_finite(WeightSourcePtr weight, OnNonfinite on_nonfinite = {});
 
 }  // namespace chaski

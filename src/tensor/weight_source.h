@@ -21,6 +21,7 @@ class WeightSource {
   virtual const std::string& name() const = 0;  ///< Hugging Face's name, whatever the file
   virtual DType dtype() const = 0;
   virtual const Shape& shape() const = 0;
+  virtual std::string file() const { return {}; }  ///< that holds it, for errors; empty where none does
   /// The bytes of rows [first, first + count), as stored. Throws Error(kCorrupt) naming file and offset.
   virtual void read_rows(int64_t first, int64_t count, std::span<std::byte> out) const = 0;
 
