@@ -42,8 +42,10 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
 TEST(Formats, RoundTripLosesNoMoreThanTheFormatAllows) {
   const std::vector<float> values = random_values(4096, 7);
   const std::vector<std::pair<DType, double>> bounds = {
-      {DType::kF32, 0},       {DType::kF16, 5e-4},  {DType::kBF16, 4e-3}, {DType::kQ8_0, 6e-3},
-      {DType::kQ4_0, 8.5e-2}, {DType::kQ4_1, 8e-2}, {DType::kQ6_K, 2e-2}};
+      {DType::kF32, 0},       {DType::kF16, 5e-4},   {DType::kBF16, 4e-3}, {DType::kQ8_0, 6e-3},
+      {DType::kQ4_0, 8.5e-2}, {DType::kQ4_1, 8e-2},  {DType::kQ6_K, 2e-2}, {DType::kQ5_0, 4.5e-2},
+      {DType::kQ5_1, 4e-2},   {DType::kQ5_K, 4e-2},  {DType::kQ4_K, 8e-2}, {DType::kQ3_K, 0.17},
+      {DType::kQ2_K, 0.3},    {DType::kIQ4_NL, 0.1}, {DType::kIQ4_XS, 0.1}};
   for (const auto& [dtype, bound] : bounds) {
     EXPECT_LE(relative_error(values, round_trip(format_of(dtype), values)), bound) << name_of(dtype);
   }
@@ -91,6 +93,32 @@ TEST(Formats, Q6SubScalesBelongToSixteenNeighbours) {
   format_of(DType::kQ6_K).dequantize_row(block.data(), values.data(), 256);
   for (size_t i = 0; i < 256; ++i)
     EXPECT_EQ(values[i], 8.0f * static_cast<float>(static_cast<int>(i / 16) - 8));
+}
+
+TEST(Formats, Q4KScalesOfTheLastFourSubBlocksAreSplitInTwo) {
+  std::vector<std::byte> block(144, std::byte{0});
+  const uint16_t one = f32_to_f16(1.0f), half = f32_to_f16(0.5f);
+  std::memcpy(block.data(), &one, 2);
+  std::memcpy(block.data() + 2, &half, 2);
+  block[4 + 1] = std::byte{0x80 | 3};  // scale 1 is 3; the high pair of scale 5 is 2
+  block[8 + 1] = std::byte{0x40 | 4};  // minimum 1 is 4; the high pair of minimum 5 is 1
+  block[12 + 1] = std::byte{0x21};     // low halves of scale 5 and minimum 5: 1 and 2
+  for (size_t i = 16; i < 144; ++i) block[i] = std::byte{0x75};  // even sub-blocks' codes 5, odd ones' 7
+  std::vector<float> values(256);
+  format_of(DType::kQ4_K).dequantize_row(block.data(), values.data(), 256);
+  EXPECT_EQ(values[0], 0.0f);
+  EXPECT_EQ(values[32], 3.0f * 7 - 0.5f * 4);
+  EXPECT_EQ(values[160], 33.0f * 7 - 0.5f * 18);
+}
+
+TEST(Formats, Iq4CodesNameValuesDenserAroundZero) {
+  std::vector<std::byte> block(18, std::byte{0x80});  // low halves 0, high halves 8
+  const uint16_t two = f32_to_f16(2.0f);
+  std::memcpy(block.data(), &two, 2);
+  std::vector<float> values(32);
+  format_of(DType::kIQ4_NL).dequantize_row(block.data(), values.data(), 32);
+  EXPECT_EQ(values[0], -254.0f);
+  EXPECT_EQ(values[16], 2.0f);
 }
 
 TEST(Formats, NamesAreFoundWhateverTheirCase) {
