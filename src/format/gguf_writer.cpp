@@ -64,29 +64,33 @@ std::string tensor_info(const GgufTensorPlan& tensor, uint64_t offset) {
 }  // namespace
 
 void GgufMetadata::set_uint32(std::string_view key, uint32_t value) {
-  set(key, scalar(Type::kUint32, value));
+  set_encoded(key, scalar(Type::kUint32, value));
 }
 void GgufMetadata::set_uint64(std::string_view key, uint64_t value) {
-  set(key, scalar(Type::kUint64, value));
+  set_encoded(key, scalar(Type::kUint64, value));
 }
-void GgufMetadata::set_int32(std::string_view key, int32_t value) { set(key, scalar(Type::kInt32, value)); }
-void GgufMetadata::set_float32(std::string_view key, float value) { set(key, scalar(Type::kFloat32, value)); }
+void GgufMetadata::set_int32(std::string_view key, int32_t value) {
+  set_encoded(key, scalar(Type::kInt32, value));
+}
+void GgufMetadata::set_float32(std::string_view key, float value) {
+  set_encoded(key, scalar(Type::kFloat32, value));
+}
 void GgufMetadata::set_bool(std::string_view key, bool value) {
-  set(key, scalar(Type::kBool, static_cast<uint8_t>(value)));
+  set_encoded(key, scalar(Type::kBool, static_cast<uint8_t>(value)));
 }
 void GgufMetadata::set_string(std::string_view key, std::string_view value) {
-  set(key, raw(Type::kString) + raw_string(value));
+  set_encoded(key, raw(Type::kString) + raw_string(value));
 }
 void GgufMetadata::set_strings(std::string_view key, std::span<const std::string> values) {
   std::string encoded = array_head(Type::kString, values.size());
   for (const std::string& value : values) encoded += raw_string(value);
-  set(key, std::move(encoded));
+  set_encoded(key, std::move(encoded));
 }
 void GgufMetadata::set_int32s(std::string_view key, std::span<const int32_t> values) {
-  set(key, array(Type::kInt32, values));
+  set_encoded(key, array(Type::kInt32, values));
 }
 void GgufMetadata::set_float32s(std::string_view key, std::span<const float> values) {
-  set(key, array(Type::kFloat32, values));
+  set_encoded(key, array(Type::kFloat32, values));
 }
 
 void GgufMetadata::copy(const GgufHeader& from, std::string_view key) {
@@ -99,7 +103,7 @@ void GgufMetadata::copy(const GgufHeader& from, std::string_view key) {
   const size_t head = encoded.size();
   encoded.resize(head + static_cast<size_t>(value.bytes));
   from.source()->read_at(value.offset, std::as_writable_bytes(std::span(encoded)).subspan(head));
-  set(key, std::move(encoded));
+  set_encoded(key, std::move(encoded));
 }
 
 void GgufMetadata::erase(std::string_view key) {
@@ -110,7 +114,7 @@ bool GgufMetadata::has(std::string_view key) const {
   return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
 }
 
-void GgufMetadata::set(std::string_view key, std::string encoded) {
+void GgufMetadata::set_encoded(std::string_view key, std::string encoded) {
   const auto at =
       std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.first == key; });
   if (at != entries_.end()) {

@@ -26,6 +26,9 @@ class GgufMetadata {
   void set_strings(std::string_view key, std::span<const std::string> values);
   void set_int32s(std::string_view key, std::span<const int32_t> values);
   void set_float32s(std::string_view key, std::span<const float> values);
+  /// A value as the format writes it: type, then value; of an array, the elements' type and count before
+  /// them.
+  void set_encoded(std::string_view key, std::string encoded);
   /// The value of `key` in a file that was read, byte for byte; the key must be there.
   void copy(const GgufHeader& from, std::string_view key);
   void erase(std::string_view key);
@@ -35,8 +38,6 @@ class GgufMetadata {
   const std::vector<std::pair<std::string, std::string>>& entries() const { return entries_; }
 
  private:
-  void set(std::string_view key, std::string encoded);
-
   std::vector<std::pair<std::string, std::string>> entries_;
 };
 

@@ -1,0 +1,170 @@
+#include "convert/tokenizer_to_hf.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "text/tokenizer.h"
+
+namespace chaski {
+namespace {
+
+enum TokenType : int32_t { kNormal = 1, kControl = 3, kUserDefined = 4 };
+
+std::string quoted(const std::string& text) { return to_json_text(Json(text)); }
+
+[[noreturn]] void refuse(const std::string& where, const std::string& message) {
+  throw Error(ErrorCode::kUnsupported, "convert tokenizer", fmt::format("{}: {}", where, message),
+              "keep this model as GGUF");
+}
+
+OrderedJson byte_level(bool uses_regex) {
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", uses_regex}};
+}
+
+OrderedJson split_by(std::string_view pattern) {
+  return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+
+OrderedJson sequence_of(OrderedJson first, OrderedJson second) {
+  return {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({std::move(first), std::move(second)})}};
+}
+
+OrderedJson pre_tokenizer_of(SplitRule rule, const std::string& where) {
+  switch (rule) {
+    case SplitRule::kLlama3:
+      return sequence_of(split_by(kLlama3Pattern), byte_level(false));
+    case SplitRule::kSmolLm:
+      return sequence_of({{"type", "Digits"}, {"individual_digits", true}}, byte_level(true));
+    case SplitRule::kGpt2:
+      return byte_level(true);
+    default:
+      refuse(where, "this way of splitting text has no words in tokenizer.json that are known here");
+  }
+}
+
+/// Puts bos before a text, and before both of a pair.
+OrderedJson bos_template(const std::string& bos, int32_t id) {
+  const auto special = [&](int type) {
+    return OrderedJson{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
+  };
+  const auto text = [](const char* name, int type) {
+    return OrderedJson{{"Sequence", {{"id", name}, {"type_id", type}}}};
+  };
+  return {{"type", "TemplateProcessing"},
+          {"single", OrderedJson::array({special(0), text("A", 0)})},
+          {"pair", OrderedJson::array({special(0), text("A", 0), special(1), text("B", 1)})},
+          {"special_tokens",
+           {{bos, {{"id", bos}, {"ids", OrderedJson::array({id})}, {"tokens", OrderedJson::array({bos})}}}}}};
+}
+
+/// Tokens that tokenizer.json lists apart, since they are matched before the text is split.
+bool is_added(int32_t type) { return type == kControl || type == kUserDefined; }
+
+OrderedJson added_tokens_of(const TokenizerData& data) {
+  OrderedJson added = OrderedJson::array();
+  for (size_t id = 0; id < data.tokens.size(); ++id) {
+    if (!is_added(data.token_types[id])) continue;
+    added.push_back({{"id", id},
+                     {"content", data.tokens[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", data.token_types[id] == kControl}});
+  }
+  return added;
+}
+
+void check_texts(const TokenizerData& data, const std::string& where) {
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& text : data.tokens) {
+    if (!is_valid_utf8(text)) refuse(where, fmt::format("token \"{}\" is not valid UTF-8", printable(text)));
+    if (!seen.insert(text).second) refuse(where, fmt::format("token \"{}\" stands twice", printable(text)));
+  }
+}
+
+/// `"model"` of tokenizer.json, written out at once: a tree of a large vocabulary would take a hundred times
+/// its bytes. Added tokens at the end get their ids from their list; one among the others keeps its place
+/// here.
+std::string bpe_model_text(const TokenizerData& data, bool ignores_merges) {
+  size_t n_model = data.tokens.size();
+  while (n_model > 0 && is_added(data.token_types[n_model - 1])) --n_model;
+  std::string text =
+      R"({"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,)"
+      R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)";
+  text += fmt::format("{},\n\"vocab\":{{", ignores_merges);
+  for (size_t id = 0; id < n_model; ++id) {
+    text += fmt::format("{}\n{}:{}", id == 0 ? "" : ",", quoted(data.tokens[id]), id);
+  }
+  text += "},\n\"merges\":[";
+  for (size_t i = 0; i < data.merges.size(); ++i) {
+    text += fmt::format("{}\n{}", i == 0 ? "" : ",", quoted(data.merges[i]));
+  }
+  return text + "]}";
+}
+
+std::string bpe_tokenizer_json(const TokenizerData& data, const std::string& where) {
+  const GgufVocabulary vocabulary{.model = data.gguf_model,
+                                  .pre = data.gguf_pre,
+                                  .tokens = data.tokens,
+                                  .token_types = data.token_types,
+                                  .merges = data.merges,
+                                  .scores = data.scores,
+                                  .bos = data.bos,
+                                  .eos = data.eos,
+                                  .unk = data.unk,
+                                  .add_bos = data.add_bos,
+                                  .add_space_prefix = data.add_space_prefix};
+  const TokenizerSpec spec = spec_from_gguf(vocabulary, where);
+  OrderedJson post = byte_level(true);
+  post["trim_offsets"] = false;
+  if (spec.add_bos && data.bos) post = bos_template(data.tokens[static_cast<size_t>(*data.bos)], *data.bos);
+  OrderedJson decoder = byte_level(true);
+  decoder["add_prefix_space"] = true;
+  const auto part = [](const char* key, const OrderedJson& value) {
+    return fmt::format("\"{}\":{},\n", key, to_json_text(value));
+  };
+  return fmt::format("{{{}{}{}{}{}{}{}{}\"model\":{}}}\n", part("version", "1.0"),
+                     part("truncation", nullptr), part("padding", nullptr),
+                     part("added_tokens", added_tokens_of(data)), part("normalizer", nullptr),
+                     part("pre_tokenizer", pre_tokenizer_of(spec.split, where)), part("post_processor", post),
+                     part("decoder", decoder), bpe_model_text(data, spec.ignore_merges));
+}
+
+std::string tokenizer_config_text(const Checkpoint& checkpoint) {
+  const TokenizerData& data = checkpoint.tokenizer();
+  OrderedJson config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                        {"clean_up_tokenization_spaces", false},
+                        {"model_max_length", checkpoint.config().max_context},
+                        {"model_input_names", {"input_ids", "attention_mask"}}};
+  const auto set = [&](const char* key, std::optional<int32_t> id) {
+    if (id) config[key] = data.tokens[static_cast<size_t>(*id)];
+  };
+  set("bos_token", data.bos);
+  set("eos_token", data.eos);
+  set("pad_token", data.pad);
+  set("unk_token", data.unk);
+  if (!checkpoint.chat_template().empty()) config["chat_template"] = checkpoint.chat_template();
+  return to_json_text(config, 2) + "\n";
+}
+
+}  // namespace
+
+HfTokenizerFiles hf_tokenizer_of(const Checkpoint& checkpoint) {
+  const TokenizerData& data = checkpoint.tokenizer();
+  if (!data.tokenizer_json.empty()) return {data.tokenizer_json, data.tokenizer_config_json};
+  if (data.tokens.empty()) return {};
+  const std::string& where = checkpoint.path();
+  if (data.gguf_model != "gpt2") {
+    refuse(where, fmt::format("tokenizer model \"{}\", expected \"gpt2\"", printable(data.gguf_model)));
+  }
+  check_texts(data, where);
+  return {bpe_tokenizer_json(data, where), tokenizer_config_text(checkpoint)};
+}
+
+}  // namespace chaski
