@@ -43,9 +43,8 @@ struct DotBlocks {
         w, lane,
         [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
             CHASKI_INLINE_LAMBDA {
-              int32_t sums[R];
               typename V::I dots[R][H];
-              dot<kPiece>(b, codes, lane, t, sums, dots);
+              dot<kPiece>(b, codes, lane, t, dots);
               CHASKI_UNROLL
               for (int h = 0; h < H; ++h) {
                 const typename V::F scale = scales.scale(piece, h), minimum = scales.minimum(piece, h);
@@ -54,30 +53,36 @@ struct DotBlocks {
                   const float dx = t.scale(r, b);
                   t.sum[r][h] = V::fma(V::to_f32(dots[r][h]), V::mul(scale, V::set(dx)), t.sum[r][h]);
                   if constexpr (kF.has_minimum)
-                    t.sum[r][h] = V::fma(minimum, V::set(dx * static_cast<float>(sums[r])), t.sum[r][h]);
+                    t.sum[r][h] = V::fma(minimum, V::set(dx * static_cast<float>(sum_of<kPiece>(t, r, b))),
+                                         t.sum[r][h]);
                 }
               }
             });
   }
 
  private:
-  /// Of one piece, the products with what codes stand for and the sums of the activations' codes.
+  /// The sum of a row's codes over a piece.
+  template <int kPiece, class V, int R, int H>
+  CHASKI_INLINE static int32_t sum_of(const Q8Tile<V, R, H>& t, int r, int64_t b) {
+    return kWords == 8 ? t.sum_of_32(r, b) : t.sum_of_16(r, 2 * b + kPiece);
+  }
+
+  /// A piece's products of activations' codes with what the weights' codes stand for.
   template <int kPiece, class V, int R, int H>
   CHASKI_INLINE static void dot(int64_t b, const std::byte* codes, int lane, const Q8Tile<V, R, H>& t,
-                                int32_t (&sums)[R], typename V::I (&dots)[R][H]) {
+                                typename V::I (&dots)[R][H]) {
     constexpr int32_t kZero = kIsSmall ? kF.zero : V::kS8Bias;
-    CHASKI_UNROLL
-    for (int r = 0; r < R; ++r) {
-      sums[r] = kWords == 8 ? t.sum_of_32(r, b) : t.sum_of_16(r, 2 * b + kPiece);
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(kZero == 0 ? 0 : -kZero * sums[r]);
-    }
     unrolled<kWords / kChain>([&]<int kLink>() CHASKI_INLINE_LAMBDA {
+      // Asked for where V adds it, at the start or at the end: registers are short.
+      const auto before = [&](int r, int h) CHASKI_INLINE_LAMBDA {
+        if constexpr (kLink > 0) return dots[r][h];
+        return V::set_i(kZero == 0 ? 0 : -kZero * sum_of<kPiece>(t, r, b));
+      };
       typename V::I acc[R][H];
       CHASKI_UNROLL
       for (int r = 0; r < R; ++r) {
         CHASKI_UNROLL
-        for (int h = 0; h < H; ++h) acc[r][h] = kIsSmall ? V::begin_small(dots[r][h]) : dots[r][h];
+        for (int h = 0; h < H; ++h) acc[r][h] = kIsSmall ? V::begin_small(before(r, h)) : before(r, h);
       }
       unrolled<kChain>([&]<int kWord>() CHASKI_INLINE_LAMBDA {
         constexpr int kJ = kPiece * kWords + kLink * kChain + kWord;
@@ -98,7 +103,7 @@ struct DotBlocks {
       CHASKI_UNROLL
       for (int r = 0; r < R; ++r) {
         CHASKI_UNROLL
-        for (int h = 0; h < H; ++h) dots[r][h] = kIsSmall ? V::end_small(dots[r][h], acc[r][h]) : acc[r][h];
+        for (int h = 0; h < H; ++h) dots[r][h] = kIsSmall ? V::end_small(before(r, h), acc[r][h]) : acc[r][h];
       }
     });
   }

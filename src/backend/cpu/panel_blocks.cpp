@@ -102,18 +102,48 @@ void read_group(DType dtype, const PanelFormat& f, const std::byte* block, RowGr
   }
 }
 
-/// Calls `move(word, from, to, mask)` for each four columns of 32 and each plane of their codes: bits `from`
-/// … of the plane's word, which lies at byte `word`, are bits `to` … of the codes.
-template <class Move>
-void for_planes(int bits, Move&& move) {
-  int at = 0;
-  for (int done = 0; done < bits;) {
-    const int plane = plane_bits(bits - done), per_word = 8 / plane;
-    const uint32_t mask = ((1u << plane) - 1) * 0x01010101u;
-    for (int j = 0; j < 8; ++j) move(j, at + j / per_word * 4 * kPanelRows, j % per_word * plane, done, mask);
-    done += plane;
-    at += plane * 4 * kPanelRows;
+/// Calls `word` for each 32-bit word of a row's planes with its place in the panel and the first of the fours
+/// of columns that it is about; kPlane bits of a code from bit kTo are there.
+template <int kBits, int kTo = 0, class Byte, class Word>
+void for_plane_words(Byte* codes, Word&& word) {
+  constexpr int kPlane = plane_bits(kBits);
+  for (int w = 0; w < kPlane; ++w, codes += 4 * kPanelRows) {
+    word.template operator()<kPlane, kTo>(codes, w * (8 / kPlane));
   }
+  if constexpr (kBits > kPlane) for_plane_words<kBits - kPlane, kTo + kPlane>(codes, word);
+}
+
+template <int kPlane>
+constexpr uint32_t kPlaneMask = ((1u << kPlane) - 1) * 0x01010101u;
+
+/// 32 codes, a byte each and four a word, to the row's place in a panel.
+template <int kBits>
+void pack_codes(const uint32_t* fours, std::byte* at) {
+  for_plane_words<kBits>(at, [fours]<int kPlane, int kTo>(std::byte* to, int first) {
+    uint32_t word = 0;
+    for (int i = 0; i < 8 / kPlane; ++i) word |= (fours[first + i] >> kTo & kPlaneMask<kPlane>) << i * kPlane;
+    std::memcpy(to, &word, sizeof word);
+  });
+}
+/// The way back, into words that are zero before.
+template <int kBits>
+void unpack_codes(const std::byte* at, uint32_t* fours) {
+  for_plane_words<kBits>(at, [fours]<int kPlane, int kTo>(const std::byte* from, int first) {
+    uint32_t word;
+    std::memcpy(&word, from, sizeof word);
+    for (int i = 0; i < 8 / kPlane; ++i) fours[first + i] |= (word >> i * kPlane & kPlaneMask<kPlane>) << kTo;
+  });
+}
+
+/// fn<kBits>() for the format's bits.
+template <class Fn>
+void with_bits(int bits, Fn&& fn) {
+  if (bits == 2) fn.template operator()<2>();
+  if (bits == 3) fn.template operator()<3>();
+  if (bits == 4) fn.template operator()<4>();
+  if (bits == 5) fn.template operator()<5>();
+  if (bits == 6) fn.template operator()<6>();
+  if (bits == 8) fn.template operator()<8>();
 }
 
 }  // namespace
@@ -128,12 +158,7 @@ void pack_blocks(DType dtype, const std::byte* row, int64_t n_cols, int64_t lane
     for (int b = 0; b < f.group_columns() / 32; ++b, codes += f.code_bytes()) {
       uint32_t words[8];
       std::memcpy(words, group.codes + 32 * b, sizeof words);
-      for_planes(f.bits, [&](int j, int at, int shift, int bit, uint32_t mask) {
-        uint32_t word;
-        std::memcpy(&word, codes + at + 4 * lane, 4);
-        word |= (words[j] >> bit & mask) << shift;
-        std::memcpy(codes + at + 4 * lane, &word, 4);
-      });
+      with_bits(f.bits, [&]<int kBits>() { pack_codes<kBits>(words, codes + 4 * lane); });
     }
     std::memcpy(scales + 2 * lane, &group.d, 2);
     if (f.has_minimum) std::memcpy(scales + 2 * (kPanelRows + lane), &group.m, 2);
@@ -162,11 +187,8 @@ void unpack_blocks(DType dtype, const PanelView& panel, int64_t lane, float* out
     const float scale = part(0, f.sub_scales_at());
     const float minimum = f.has_minimum ? part(2 * kPanelRows, f.sub_minima_at()) : 0.0f;
     uint32_t words[8] = {};
-    for_planes(f.bits, [&](int j, int at, int shift, int bit, uint32_t mask) {
-      uint32_t word;
-      std::memcpy(&word, panel.codes + k / 32 * f.code_bytes() + at + 4 * lane, 4);
-      words[j] |= (word >> shift & mask) << bit;
-    });
+    const std::byte* block = panel.codes + k / 32 * f.code_bytes() + 4 * lane;
+    with_bits(f.bits, [&]<int kBits>() { unpack_codes<kBits>(block, words); });
     uint8_t codes[32];
     std::memcpy(codes, words, sizeof codes);
     for (int i = 0; i < f.piece_columns; ++i) {

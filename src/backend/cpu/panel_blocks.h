@@ -5,7 +5,7 @@
 
 namespace chaski::cpu {
 
-/// Lay out one stored row of `n_cols` as row `lane` of a panel whose bytes of that row are zero before.
+/// Lay out one stored row of `n_cols` as row `lane` of a panel.
 void pack_blocks(DType dtype, const std::byte* row, int64_t n_cols, int64_t lane, std::byte* codes,
                  std::byte* scales);
 
