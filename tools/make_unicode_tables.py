@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write src/text/unicode_tables.cpp: the ranges of letters, numbers and white space that the split rules need.
+"""Write src/text/unicode_tables.cpp: the classes of characters that the split rules need.
 
   pip install unicodedata2==16.0.0
   make_unicode_tables.py src/text/unicode_tables.cpp
@@ -23,7 +23,10 @@ def class_of(code):
         return "kSpace"
     if code in LATER_NUMBERS:
         return "kLaterNumber"
-    return {"L": "kLetter", "N": "kNumber"}.get(unicodedata2.category(chr(code))[0])
+    category = unicodedata2.category(chr(code))
+    cased = {"Lu": "kUpper", "Lt": "kUpper", "Ll": "kLower"}
+    rest = {"L": "kLetter", "N": "kNumber", "M": "kMark", "P": "kPunctuation", "S": "kSymbol"}
+    return cased.get(category) or rest.get(category[0])
 
 
 def main():

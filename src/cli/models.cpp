@@ -52,20 +52,27 @@ Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
     return Tokenizer::from_tokenizer_json(data.tokenizer_json, data.tokenizer_config_json,
                                           checkpoint.path() + "/tokenizer.json");
   }
+  if (!data.tokenizer_model.empty()) {
+    return Tokenizer(spec_from_tokenizer_file(data.tokenizer_model, data.tokenizer_config_json,
+                                              checkpoint.path() + "/tokenizer.model"));
+  }
   if (data.tokens.empty()) {
     throw Error(ErrorCode::kNotFound, "open tokenizer",
                 fmt::format("{}: there is no tokenizer", checkpoint.path()),
-                "a Hugging Face model needs tokenizer.json beside its weights");
+                "a Hugging Face model needs tokenizer.json or tokenizer.model beside its weights");
   }
-  if (data.gguf_model != "gpt2") {
-    throw Error(ErrorCode::kUnsupported, "open tokenizer",
-                fmt::format("{}: tokenizer model \"{}\", expected \"gpt2\" (byte-level BPE)",
-                            checkpoint.path(), printable(data.gguf_model)));
-  }
-  TokenizerSpec spec = spec_from_gguf(data.tokens, data.token_types, data.merges, data.gguf_pre, data.bos,
-                                      data.eos, data.add_bos);
-  spec.where = checkpoint.path();
-  return Tokenizer(std::move(spec));
+  const GgufVocabulary vocabulary{.model = data.gguf_model,
+                                  .pre = data.gguf_pre,
+                                  .tokens = data.tokens,
+                                  .token_types = data.token_types,
+                                  .merges = data.merges,
+                                  .scores = data.scores,
+                                  .bos = data.bos,
+                                  .eos = data.eos,
+                                  .unk = data.unk,
+                                  .add_bos = data.add_bos,
+                                  .add_space_prefix = data.add_space_prefix};
+  return Tokenizer(spec_from_gguf(vocabulary, checkpoint.path()));
 }
 
 std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {

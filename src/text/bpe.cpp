@@ -74,28 +74,30 @@ class PartList {
 
 }  // namespace
 
-PieceTable::PieceTable(const std::vector<std::string>& pieces, const std::vector<bool>& is_left_out,
+PieceTable::PieceTable(const std::vector<std::string>& pieces, const std::vector<PieceUse>& uses,
                        std::string_view where)
     : slots_(table_size(pieces.size())) {
-  CHECK(pieces.size() == is_left_out.size(), "{} pieces, {} flags", pieces.size(), is_left_out.size());
+  CHECK(pieces.size() == uses.size(), "{} pieces, {} uses", pieces.size(), uses.size());
   size_t n_bytes = 0;
   for (const std::string& piece : pieces) n_bytes += piece.size();
   bytes_.reserve(n_bytes);
   ends_.reserve(pieces.size());
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    const std::string& piece = pieces[i];
+  for (const std::string& piece : pieces) {
     bytes_ += piece;
     ends_.push_back(bytes_.size());
-    if (is_left_out[i] || piece.empty()) continue;
-    const uint64_t hash = hash_bytes(piece);
-    const auto tag = static_cast<uint32_t>(hash >> 32);
-    size_t at = hash & (slots_.size() - 1);
-    for (; slots_[at].id >= 0; at = (at + 1) & (slots_.size() - 1)) {
-      if (slots_[at].tag == tag && this->piece(slots_[at].id) == piece) {
-        corrupt(where, fmt::format("tokens {} and {} are both \"{}\"", slots_[at].id, i, printable(piece)));
+  }
+  for (const PieceUse use : {PieceUse::kAlways, PieceUse::kIfFree}) {
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      const std::string& piece = pieces[i];
+      if (uses[i] != use || piece.empty()) continue;
+      const uint64_t hash = hash_bytes(piece);
+      Slot& slot = slots_[slot_of(piece, hash)];
+      if (slot.id < 0) {
+        slot = {static_cast<uint32_t>(hash >> 32), static_cast<int32_t>(i)};
+      } else if (use == PieceUse::kAlways) {
+        corrupt(where, fmt::format("tokens {} and {} are both \"{}\"", slot.id, i, printable(piece)));
       }
     }
-    slots_[at] = {tag, static_cast<int32_t>(i)};
   }
 }
 
@@ -105,13 +107,17 @@ std::string_view PieceTable::piece(int32_t id) const {
   return std::string_view(bytes_).substr(begin, ends_[i] - begin);
 }
 
-int32_t PieceTable::find(std::string_view bytes) const {
-  const uint64_t hash = hash_bytes(bytes);
+size_t PieceTable::slot_of(std::string_view bytes, uint64_t hash) const {
   const auto tag = static_cast<uint32_t>(hash >> 32);
-  for (size_t at = hash & (slots_.size() - 1); slots_[at].id >= 0; at = (at + 1) & (slots_.size() - 1)) {
-    if (slots_[at].tag == tag && piece(slots_[at].id) == bytes) return slots_[at].id;
+  size_t at = hash & (slots_.size() - 1);
+  while (slots_[at].id >= 0 && (slots_[at].tag != tag || piece(slots_[at].id) != bytes)) {
+    at = (at + 1) & (slots_.size() - 1);
   }
-  return -1;
+  return at;
+}
+
+int32_t PieceTable::find(std::string_view bytes) const {
+  return slots_[slot_of(bytes, hash_bytes(bytes))].id;
 }
 
 MergeTable::MergeTable(size_t n_merges)
@@ -145,37 +151,47 @@ MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
   return slots_[slot_of(hash, left, right)].merge;
 }
 
-Bpe::Bpe(PieceTable pieces, const Merges& merges, bool takes_whole_pieces, std::string_view where)
-    : pieces_(std::move(pieces)) {
+Bpe::Bpe(PieceTable pieces, const Merges& merges, const BpeOptions& options, std::string_view where)
+    : pieces_(std::move(pieces)),
+      is_of_characters_(options.byte_fallback.has_value()),
+      unknown_(options.unknown) {
   for (size_t byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
-    byte_ids_[byte] = pieces_.find(std::string_view(&c, 1));
+    byte_ids_[byte] =
+        is_of_characters_ ? (*options.byte_fallback)[byte] : pieces_.find(std::string_view(&c, 1));
   }
   if (merges.empty()) {
-    derive_merges_from_ranks();
+    derive_merges(options.ranks);
   } else {
     load_merges(merges, where);
   }
   fill_byte_merges();
   is_whole_.assign(static_cast<size_t>(pieces_.size()), true);
-  if (takes_whole_pieces || merges.empty()) return;
+  if (options.takes_whole_pieces) return;
   BpeScratch scratch;
   std::vector<int32_t> ids;
   for (int32_t id = 0; id < pieces_.size(); ++id) {
+    const std::string_view piece = pieces_.piece(id);
+    if (pieces_.find(piece) != id) continue;
     ids.clear();
-    merge_long(pieces_.piece(id), scratch, ids);
+    merge_long(piece, scratch, ids);
     is_whole_[static_cast<size_t>(id)] = ids.size() == 1 && ids[0] == id;
   }
 }
 
 void Bpe::fill_byte_merges() {
-  byte_merges_.resize(256 * 256);
-  for (size_t left = 0; left < 256; ++left) {
-    for (size_t right = 0; right < 256; ++right) {
-      if (byte_ids_[left] < 0 || byte_ids_[right] < 0) continue;
-      byte_merges_[left << 8 | right] = merges_.find(byte_ids_[left], byte_ids_[right]);
+  byte_merges_.resize(256);
+  if (is_of_characters_) return;
+  merges_.for_each([this](int32_t left, int32_t right, const MergeTable::Merge& merge) {
+    const std::string_view left_bytes = pieces_.piece(left), right_bytes = pieces_.piece(right);
+    if (left_bytes.size() != 1 || right_bytes.size() != 1) return;
+    uint16_t& row = byte_rows_[static_cast<unsigned char>(left_bytes[0])];
+    if (row == 0) {
+      row = static_cast<uint16_t>(byte_merges_.size() >> 8);
+      byte_merges_.resize(byte_merges_.size() + 256);
     }
-  }
+    byte_merges_[static_cast<size_t>(row) << 8 | static_cast<unsigned char>(right_bytes[0])] = merge;
+  });
 }
 
 void Bpe::load_merges(const Merges& merges, std::string_view where) {
@@ -195,7 +211,7 @@ void Bpe::load_merges(const Merges& merges, std::string_view where) {
   }
 }
 
-void Bpe::derive_merges_from_ranks() {
+void Bpe::derive_merges(std::span<const uint32_t> ranks) {
   struct Found {
     int32_t left, right, id;
   };
@@ -210,7 +226,54 @@ void Bpe::derive_merges_from_ranks() {
     }
   }
   merges_ = MergeTable(found.size());
-  for (const Found& f : found) merges_.insert(f.left, f.right, {static_cast<uint32_t>(f.id), f.id});
+  for (const Found& f : found) {
+    const auto id = static_cast<size_t>(f.id);
+    merges_.insert(f.left, f.right, {ranks.empty() ? static_cast<uint32_t>(f.id) : ranks[id], f.id});
+  }
+}
+
+/// Calls `put(id, merge)` for each part that `piece` begins with; `merge` is that of the part before and
+/// this.
+template <typename Put>
+void Bpe::start(std::string_view piece, Put put) const {
+  if (is_of_characters_) {
+    start_from_characters(piece, put);
+    return;
+  }
+  bool is_first = true;
+  char last = 0;
+  for (const char c : piece) {
+    const int32_t id = byte_id(static_cast<unsigned char>(c));
+    if (id < 0) continue;
+    put(id, is_first ? MergeTable::Merge() : byte_merge(last, c));
+    is_first = false;
+    last = c;
+  }
+}
+
+template <typename Put>
+void Bpe::start_from_characters(std::string_view piece, Put put) const {
+  int32_t last = -1;
+  const auto put_id = [&](int32_t id) {
+    put(id, last < 0 ? MergeTable::Merge() : merges_.find(last, id));
+    last = id;
+  };
+  for (size_t at = 0; at < piece.size();) {
+    size_t end = at + 1;
+    while (end < piece.size() && (static_cast<unsigned char>(piece[end]) & 0xC0) == 0x80) ++end;
+    const std::string_view character = piece.substr(at, end - at);
+    at = end;
+    if (const int32_t id = pieces_.find(character); id >= 0) {
+      put_id(id);
+      continue;
+    }
+    const auto has_token = [this](char c) { return byte_id(static_cast<unsigned char>(c)) >= 0; };
+    if (std::all_of(character.begin(), character.end(), has_token)) {
+      for (const char c : character) put_id(byte_id(static_cast<unsigned char>(c)));
+    } else if (unknown_ >= 0 && last != unknown_) {
+      put_id(unknown_);
+    }
+  }
 }
 
 void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
@@ -228,14 +291,10 @@ void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
   std::array<int32_t, kShortPiece> parts;
   std::array<MergeTable::Merge, kShortPiece> merges;  // merges[i]: of parts[i] and parts[i + 1]
   size_t n = 0;
-  char last = 0;
-  for (const char c : piece) {
-    const int32_t id = byte_id(static_cast<unsigned char>(c));
-    if (id < 0) continue;
-    if (n > 0) merges[n - 1] = byte_merge(last, c);
+  start(piece, [&](int32_t id, const MergeTable::Merge& merge) {
+    if (n > 0) merges[n - 1] = merge;
     parts[n++] = id;
-    last = c;
-  }
+  });
   while (n > 1) {
     size_t best = 0;
     for (size_t i = 1; i + 1 < n; ++i) {
@@ -265,15 +324,12 @@ void Bpe::merge_long(std::string_view piece, BpeScratch& s, std::vector<int32_t>
   const auto entry = [](uint32_t rank, int32_t at) {
     return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(at);
   };
-  char last = 0;
-  for (const char c : piece) {
-    const int32_t id = byte_id(static_cast<unsigned char>(c));
-    if (id < 0) continue;
-    const uint32_t rank = s.ids.empty() ? MergeTable::kNoMerge : byte_merge(last, c).rank;
-    if (rank != MergeTable::kNoMerge) s.queue.push_back(entry(rank, static_cast<int32_t>(s.ids.size()) - 1));
+  start(piece, [&](int32_t id, const MergeTable::Merge& merge) {
+    if (merge.rank != MergeTable::kNoMerge) {
+      s.queue.push_back(entry(merge.rank, static_cast<int32_t>(s.ids.size()) - 1));
+    }
     s.ids.push_back(id);
-    last = c;
-  }
+  });
   PartList parts(s);
   const auto merge_at = [&](int32_t at) {
     const int32_t next = parts.next(at);

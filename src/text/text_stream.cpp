@@ -7,7 +7,7 @@
 namespace chaski {
 
 TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-    : tokenizer_(tokenizer) {
+    : tokenizer_(tokenizer), strips_next_space_(tokenizer.strips_first_space()) {
   for (const std::string& given : stop_strings) {
     if (given.empty()) continue;
     Stop stop;
@@ -25,6 +25,10 @@ TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop
 std::string TextStream::push(int32_t id) {
   if (is_stopped_ || tokenizer_.is_special(id)) return {};
   bytes_ += tokenizer_.piece(id);
+  if (strips_next_space_ && !bytes_.empty()) {
+    if (bytes_[0] == ' ') bytes_.erase(0, 1);
+    strips_next_space_ = false;
+  }
   const size_t n_whole = bytes_.size() - incomplete_utf8_tail(bytes_);
   const std::string valid = replace_invalid_utf8(std::string_view(bytes_).substr(0, n_whole));
   bytes_.erase(0, n_whole);

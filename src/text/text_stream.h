@@ -42,6 +42,7 @@ class TextStream {
   std::string bytes_;  // the beginning of a character that is not complete
   std::string held_;   // valid text that may become a stop string
   std::string text_;
+  bool strips_next_space_;
   bool is_stopped_ = false;
 };
 

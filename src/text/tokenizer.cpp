@@ -1,9 +1,11 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "text/tokenizer_files.h"
 
 namespace chaski {
 namespace {
@@ -12,8 +14,17 @@ namespace {
   throw Error(ErrorCode::kCorrupt, "load tokenizer", fmt::format("{}: {}", where, message));
 }
 
-/// Limits that hold whatever the file was. Returns which ids take no part in merging.
-std::vector<bool> check_pieces(const TokenizerSpec& spec) {
+/// The id of an added token as an index.
+size_t checked_id(const TokenizerSpec& spec, int32_t id) {
+  if (id < 0 || static_cast<size_t>(id) >= spec.pieces.size()) {
+    corrupt(spec.where,
+            fmt::format("added token {} is outside the vocabulary of {}", id, spec.pieces.size()));
+  }
+  return static_cast<size_t>(id);
+}
+
+/// Limits that hold whatever the file was. Returns which ids take part in merging.
+std::vector<PieceUse> check_pieces(const TokenizerSpec& spec) {
   const size_t vocab = spec.pieces.size();
   if (vocab == 0 || vocab > Tokenizer::kMaxVocab) {
     corrupt(spec.where, fmt::format("{} tokens, expected 1 to {}", vocab, Tokenizer::kMaxVocab));
@@ -23,13 +34,19 @@ std::vector<bool> check_pieces(const TokenizerSpec& spec) {
             fmt::format("{} merges, at most {} are accepted", spec.merges.size(), Tokenizer::kMaxVocab));
   }
   CHECK(spec.is_special.size() == vocab, "{} pieces, {} flags", vocab, spec.is_special.size());
-  std::vector<bool> is_left_out = spec.is_special;
+  std::vector<PieceUse> uses(vocab, PieceUse::kAlways);
+  for (const AddedToken& token : spec.added) uses[checked_id(spec, token.id)] = PieceUse::kIfFree;
+  for (const int32_t id : spec.byte_tokens) {
+    if (id >= 0) uses[static_cast<size_t>(id)] = PieceUse::kNever;
+  }
+  const size_t max_bytes = spec.scores.empty() ? Tokenizer::kMaxPieceBytes : Tokenizer::kMaxScoredPieceBytes;
   size_t n_unused = 0;
   for (size_t id = 0; id < vocab; ++id) {
     const std::string& piece = spec.pieces[id];
-    if (piece.size() > Tokenizer::kMaxPieceBytes) {
-      corrupt(spec.where, fmt::format("token {} has {} bytes, at most {} are accepted", id, piece.size(),
-                                      Tokenizer::kMaxPieceBytes));
+    if (spec.is_special[id]) uses[id] = PieceUse::kNever;
+    if (piece.size() > max_bytes) {
+      corrupt(spec.where,
+              fmt::format("token {} has {} bytes, at most {} are accepted", id, piece.size(), max_bytes));
     }
     if (piece.empty()) ++n_unused;
   }
@@ -37,20 +54,65 @@ std::vector<bool> check_pieces(const TokenizerSpec& spec) {
     corrupt(spec.where,
             fmt::format("{} ids have no token, at most {} are accepted", n_unused, Tokenizer::kMaxUnusedIds));
   }
-  return is_left_out;
+  return uses;
 }
 
 PieceTable make_pieces(const TokenizerSpec& spec) {
   return PieceTable(spec.pieces, check_pieces(spec), spec.where);
 }
 
+/// Scores as ranks: the highest is 0, equal ones are equal.
+std::vector<uint32_t> ranks_of_scores(const TokenizerSpec& spec) {
+  if (spec.scores.empty()) return {};
+  CHECK(spec.scores.size() == spec.pieces.size(), "{} pieces, {} scores", spec.pieces.size(),
+        spec.scores.size());
+  std::vector<float> sorted = spec.scores;
+  for (size_t id = 0; id < sorted.size(); ++id) {
+    if (std::isnan(sorted[id])) corrupt(spec.where, fmt::format("the score of token {} is no number", id));
+  }
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  std::vector<uint32_t> ranks;
+  ranks.reserve(spec.scores.size());
+  for (const float score : spec.scores) {
+    const auto it = std::lower_bound(sorted.begin(), sorted.end(), score, std::greater<>());
+    ranks.push_back(static_cast<uint32_t>(it - sorted.begin()));
+  }
+  return ranks;
+}
+
+Bpe make_bpe(const TokenizerSpec& spec) {
+  PieceTable pieces = make_pieces(spec);
+  const std::vector<uint32_t> ranks = ranks_of_scores(spec);
+  BpeOptions options;
+  options.takes_whole_pieces = spec.ignore_merges || (spec.merges.empty() && spec.scores.empty());
+  options.ranks = ranks;
+  if (spec.is_of_characters) options.byte_fallback = spec.byte_tokens;
+  options.unknown = spec.unk.value_or(-1);
+  return Bpe(std::move(pieces), spec.merges, options, spec.where);
+}
+
+/// Text without a split rule may be cut before each run of spaces where no piece reaches across: no merge
+/// does then, and words are merged faster than whole texts.
+SplitRule split_of(const TokenizerSpec& spec, const PieceTable& pieces) {
+  if (spec.split != SplitRule::kWhole || spec.ignore_merges) return spec.split;
+  for (int32_t id = 0; id < pieces.size(); ++id) {
+    const std::string_view piece = pieces.piece(id);
+    const size_t word = std::min(piece.find_first_not_of(' '), piece.size());
+    if (piece.find(' ', word) != piece.npos && pieces.find(piece) == id) return SplitRule::kWhole;
+  }
+  return SplitRule::kBeforeSpaces;
+}
+
 /// Without these, ordinary text would silently lose characters. Other bytes may lack a token: SmolLM2 has
 /// none for some control characters.
-void check_byte_tokens(const Bpe& bpe, const std::string& where) {
-  for (int byte = 0; byte < 0x7F; ++byte) {
-    const bool is_ordinary = byte >= 0x20 || byte == '\n' || byte == '\t';
+void check_byte_tokens(const Bpe& bpe, const TokenizerSpec& spec) {
+  const bool can_be_unknown = spec.is_of_characters && spec.unk;
+  for (int byte = 0; byte < (spec.is_of_characters ? 0x100 : 0x7F) && !can_be_unknown; ++byte) {
+    const bool is_ordinary = spec.is_of_characters || byte >= 0x20 || byte == '\n' || byte == '\t';
     if (is_ordinary && bpe.byte_id(static_cast<unsigned char>(byte)) < 0) {
-      corrupt(where, fmt::format("no token for the byte 0x{:02x}, so that text could not be encoded", byte));
+      corrupt(spec.where,
+              fmt::format("no token for the byte 0x{:02x}, so that text could not be encoded", byte));
     }
   }
 }
@@ -59,11 +121,7 @@ AddedTokens make_added(const TokenizerSpec& spec) {
   AddedTokens added;
   std::vector<bool> is_done(spec.pieces.size(), false);
   const auto put = [&](const AddedToken& token) {
-    if (token.id < 0 || static_cast<size_t>(token.id) >= spec.pieces.size()) {
-      corrupt(spec.where,
-              fmt::format("added token {} is outside the vocabulary of {}", token.id, spec.pieces.size()));
-    }
-    const auto id = static_cast<size_t>(token.id);
+    const size_t id = checked_id(spec, token.id);
     const std::string& text = spec.pieces[id];
     if (is_done[id]) corrupt(spec.where, fmt::format("added token {} stands twice", id));
     is_done[id] = true;
@@ -127,20 +185,32 @@ Repaired repair(std::string_view text, std::span<const PlainSpan> plain) {
   return out;
 }
 
+/// Places in the text are kept as 32-bit numbers, and there is at most one token per byte, a space and bos.
+void check_size(std::string_view text) {
+  if (text.size() < INT32_MAX - 1) return;
+  throw Error(ErrorCode::kUsage, "tokenize",
+              fmt::format("{} bytes of text, expected less than 2 GiB", text.size()));
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerSpec spec)
-    : bpe_(make_pieces(spec), spec.merges, spec.ignore_merges, spec.where),
-      split_(spec.split),
+    : bpe_(make_bpe(spec)),
+      split_(split_of(spec, bpe_.pieces())),
+      is_of_characters_(spec.is_of_characters),
+      space_prefix_(spec.space_prefix),
+      strips_first_space_(spec.strips_first_space),
       is_special_(spec.is_special),
       added_(make_added(spec)),
       add_bos_(spec.add_bos && spec.bos.has_value()),
       bos_(check_id(spec, spec.bos, "bos")),
       eos_(check_id(spec, spec.eos, "eos")) {
-  check_byte_tokens(bpe_, spec.where);
+  check_id(spec, spec.unk, "unk");
+  check_byte_tokens(bpe_, spec);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  check_size(text);
   const AddedTokens::Rules rules{.parse_special = options.parse_special, .plain = {}};
   if (is_valid_utf8(text)) return encode_with(text, rules, options.add_bos);
   return encode_with(replace_invalid_utf8(text), rules, options.add_bos);
@@ -148,6 +218,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
 
 std::vector<int32_t> Tokenizer::encode_rendered(std::string_view text, std::span<const PlainSpan> plain,
                                                 const EncodeOptions& options) const {
+  check_size(text);
   std::vector<PlainSpan> spans;
   size_t last = 0;
   for (const PlainSpan& span : plain) {
@@ -161,32 +232,54 @@ std::vector<int32_t> Tokenizer::encode_rendered(std::string_view text, std::span
   return encode_with(repaired.text, {.parse_special = true, .plain = repaired.plain}, options.add_bos);
 }
 
+/// Ids being made, and the buffers for it.
+struct Tokenizer::Encoding {
+  std::vector<int32_t> ids;
+  BpeScratch scratch;
+  std::string spaced;
+};
+
 std::vector<int32_t> Tokenizer::encode_with(std::string_view text, const AddedTokens::Rules& rules,
                                             bool add_bos) const {
-  // Places in the text are kept as 32-bit numbers, and there is at most one token per byte and bos.
-  if (text.size() >= INT32_MAX) {
-    throw Error(ErrorCode::kUsage, "tokenize",
-                fmt::format("{} bytes of text, expected less than 2 GiB", text.size()));
-  }
-  std::vector<int32_t> ids;
+  check_size(text);
+  Encoding encoding;
+  std::vector<int32_t>& ids = encoding.ids;
   ids.reserve(text.size() / 4 + 2);
   if (add_bos && bos_) ids.push_back(*bos_);
-  BpeScratch scratch;
-  const auto encode_segment = [&](std::string_view segment) {
-    for (size_t at = 0; at < segment.size();) {
-      const size_t end = next_split(split_, segment, at);
-      bpe_.encode(segment.substr(at, end - at), scratch, ids);
-      at = end;
-    }
-  };
   size_t at = 0;
+  bool is_after_special = true;
+  const auto encode_until = [&](size_t end, bool is_before_added) {
+    const std::string_view segment = text.substr(at, end - at);
+    bool has_prefix = space_prefix_ != SpacePrefix::kNone && !segment.empty();
+    if (space_prefix_ == SpacePrefix::kAfterSpecial) {
+      has_prefix = is_after_special && (has_prefix || (at == 0 && is_before_added));
+    } else if (space_prefix_ >= SpacePrefix::kEveryUnspaced) {
+      has_prefix = has_prefix && !segment.starts_with(' ') &&
+                   !segment.starts_with(tokenizer_files::kSpaceMark) &&
+                   (at == 0 || space_prefix_ == SpacePrefix::kEveryUnspaced);
+    }
+    encode_segment(segment, has_prefix, encoding);
+  };
   for (const AddedTokens::Match& match : added_.find(text, rules)) {
-    encode_segment(text.substr(at, match.begin - at));
+    encode_until(match.begin, !is_special(match.id));
     ids.push_back(match.id);
     at = match.end;
+    is_after_special = is_special(match.id);
   }
-  encode_segment(text.substr(at));
-  return ids;
+  encode_until(text.size(), false);
+  return std::move(ids);
+}
+
+void Tokenizer::encode_segment(std::string_view segment, bool has_prefix, Encoding& encoding) const {
+  if (is_of_characters_ && (has_prefix || segment.find(tokenizer_files::kSpaceMark) != segment.npos)) {
+    std::string& spaced = encoding.spaced;
+    spaced.clear();
+    if (has_prefix) spaced += ' ';
+    tokenizer_files::append_spaced(segment, spaced);
+    segment = spaced;
+  }
+  Splitter splitter(split_, segment);
+  while (!splitter.at_end()) bpe_.encode(splitter.next(), encoding.scratch, encoding.ids);
 }
 
 std::string_view Tokenizer::piece(int32_t id) const {
@@ -207,6 +300,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
   for (const int32_t id : ids) {
     if (!skip_special || !is_special(id)) bytes += piece(id);
   }
+  if (strips_first_space_ && bytes.starts_with(' ')) bytes.erase(0, 1);
   return replace_invalid_utf8(bytes);
 }
 

@@ -1,8 +1,8 @@
-// Rank files and GGUF metadata, each turned into a TokenizerSpec; tokenizer.json is read in
-// tokenizer_json.cpp.
+// Rank files, bare tokenizer files told apart by content, and what the readers of all tokenizer files share.
 #include "text/tokenizer_files.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "base/byte_alphabet.h"
@@ -28,13 +28,47 @@ std::string bytes_of(std::string_view spelled, std::string_view where, std::stri
   return std::move(*bytes);
 }
 
-std::pair<std::string, std::string> merge_of(std::string_view line, std::string_view where) {
-  const size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    corrupt(where, fmt::format("merge \"{}\": expected two tokens with a space between", printable(line)));
+void append_spaced(std::string_view spelled, std::string& text) {
+  for (size_t at = 0; at < spelled.size();) {
+    const size_t mark = std::min(spelled.find(kSpaceMark, at), spelled.size());
+    text.append(spelled.substr(at, mark - at));
+    if (mark < spelled.size()) text += ' ';
+    at = mark + kSpaceMark.size();
   }
-  return {bytes_of(line.substr(0, space), where, "merge of"),
-          bytes_of(line.substr(space + 1), where, "merge of")};
+}
+
+std::string spaced_of(std::string_view spelled) {
+  std::string text;
+  append_spaced(spelled, text);
+  return text;
+}
+
+std::optional<uint8_t> byte_of(std::string_view spelled) {
+  if (spelled.size() != 6 || !spelled.starts_with("<0x") || spelled[5] != '>') return std::nullopt;
+  unsigned value = 0;
+  for (const char c : spelled.substr(3, 2)) {
+    const bool is_digit = c >= '0' && c <= '9';
+    if (!is_digit && (c < 'A' || c > 'F')) return std::nullopt;
+    value = value << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'A' + 10);
+  }
+  return static_cast<uint8_t>(value);
+}
+
+void set_byte_token(TokenizerSpec& spec, uint8_t byte, size_t id) {
+  if (spec.byte_tokens[byte] >= 0) {
+    corrupt(spec.where, fmt::format("tokens {} and {} are both the byte 0x{:02x}", spec.byte_tokens[byte], id,
+                                    unsigned{byte}));
+  }
+  spec.byte_tokens[byte] = static_cast<int32_t>(id);
+  spec.pieces[id] = static_cast<char>(byte);
+}
+
+std::pair<std::string_view, std::string_view> sides_of(std::string_view merge, std::string_view where) {
+  const size_t space = merge.find(' ');
+  if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos) {
+    corrupt(where, fmt::format("merge \"{}\": expected two tokens with a space between", printable(merge)));
+  }
+  return {merge.substr(0, space), merge.substr(space + 1)};
 }
 
 size_t claim_id(TokenizerSpec& spec, int64_t id, size_t n_ids, std::string_view what) {
@@ -86,9 +120,20 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
+void check_has_all_bytes(const TokenizerSpec& spec, size_t n_ranks) {
+  std::array<bool, 256> has_rank{};
+  for (size_t id = 0; id < n_ranks; ++id) {
+    const std::string& piece = spec.pieces[id];
+    if (piece.size() == 1) has_rank[static_cast<unsigned char>(piece[0])] = true;
+  }
+  const auto missing = std::find(has_rank.begin(), has_rank.end(), false);
+  if (missing == has_rank.end()) return;
+  corrupt(spec.where, fmt::format("no rank for the byte 0x{:02x}", missing - has_rank.begin()));
+}
+
 }  // namespace
 
-Tokenizer Tokenizer::from_rank_file(std::string_view text, std::string_view where) {
+TokenizerSpec spec_from_rank_file(std::string_view text, std::string_view where) {
   TokenizerSpec spec;
   spec.where = where;
   size_t n_lines = 0;
@@ -126,70 +171,27 @@ Tokenizer Tokenizer::from_rank_file(std::string_view text, std::string_view wher
   spec.ignore_merges = true;
   for (std::string& name : llama3_specials()) spec.pieces.push_back(std::move(name));
   spec.is_special.resize(spec.pieces.size(), true);
-  Tokenizer tokenizer(std::move(spec));
-  for (int byte = 0; byte < 256; ++byte) {
-    if (tokenizer.bpe_.byte_id(static_cast<unsigned char>(byte)) < 0) {
-      corrupt(where, fmt::format("no rank for the byte 0x{:02x}", byte));
-    }
+  check_has_all_bytes(spec, n_lines);
+  return spec;
+}
+
+Tokenizer Tokenizer::from_rank_file(std::string_view text, std::string_view where) {
+  return Tokenizer(spec_from_rank_file(text, where));
+}
+
+TokenizerSpec spec_from_tokenizer_file(std::string_view text, std::string_view config_json,
+                                       std::string_view where) {
+  // A protobuf begins with the key of its first field, the list of pieces.
+  if (text.starts_with('\n')) return spec_from_sentencepiece(text, config_json, where);
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '{') {
+    return spec_from_tokenizer_json(text, config_json, where);
   }
-  return tokenizer;
+  return spec_from_rank_file(text, where);
 }
 
 Tokenizer Tokenizer::open(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path);
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '{') return from_tokenizer_json(text, path.string());
-  return from_rank_file(text, path.string());
-}
-
-std::optional<std::string_view> gguf_pre_name(SplitRule rule, bool ignores_merges) {
-  switch (rule) {
-    case SplitRule::kLlama3:
-      return ignores_merges ? "llama-bpe" : "dbrx";
-    case SplitRule::kSmolLm:
-      return "smollm";
-    case SplitRule::kGpt2:
-      return "gpt-2";
-  }
-  return std::nullopt;
-}
-
-TokenizerSpec spec_from_gguf(const std::vector<std::string>& tokens, const std::vector<int32_t>& token_types,
-                             const std::vector<std::string>& merges, std::string_view pre,
-                             std::optional<int32_t> bos, std::optional<int32_t> eos,
-                             std::optional<bool> add_bos) {
-  constexpr int32_t kControl = 3;
-  constexpr int32_t kUserDefined = 4;
-  constexpr int32_t kUnused = 5;
-  TokenizerSpec spec;
-  spec.where = "GGUF metadata tokenizer.ggml";
-  if (pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3") {
-    spec.split = SplitRule::kLlama3;
-  } else if (pre == "smollm") {
-    spec.split = SplitRule::kSmolLm;
-  } else if (pre == "gpt2" || pre == "gpt-2") {
-    spec.split = SplitRule::kGpt2;
-  } else {
-    unsupported(spec.where, "tokenizer.ggml.pre",
-                fmt::format("\"{}\" is not a split rule that chaski knows", printable(pre)));
-  }
-  if (token_types.size() != tokens.size()) {
-    corrupt(spec.where, fmt::format("{} tokens, but {} token types", tokens.size(), token_types.size()));
-  }
-  spec.pieces.reserve(tokens.size());
-  for (size_t id = 0; id < tokens.size(); ++id) {
-    const bool is_text = token_types[id] >= kControl && token_types[id] <= kUnused;
-    spec.pieces.push_back(is_text ? tokens[id] : bytes_of(tokens[id], spec.where, "token"));
-    spec.is_special.push_back(token_types[id] == kControl);
-    if (token_types[id] == kUserDefined) spec.added.push_back({.id = static_cast<int32_t>(id)});
-  }
-  spec.merges.reserve(merges.size());
-  for (const std::string& merge : merges) spec.merges.push_back(merge_of(merge, spec.where));
-  spec.ignore_merges = spec.split == SplitRule::kLlama3;
-  spec.bos = bos;
-  spec.eos = eos;
-  spec.add_bos = add_bos.value_or(spec.split == SplitRule::kLlama3);
-  return spec;
+  return Tokenizer(spec_from_tokenizer_file(read_text_file(path), {}, path.string()));
 }
 
 }  // namespace chaski

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "text/tokenizer_files.h"
+#include "text/tokenizer_json_reader.h"
 
 namespace chaski {
 
@@ -13,214 +14,18 @@ using namespace tokenizer_files;
 
 namespace {
 
-const Json& field_of(const Json& object, const char* key) {
-  static const Json kNull;
-  if (!object.is_object()) return kNull;
-  const auto it = object.find(key);
-  return it == object.end() ? kNull : *it;
+void respell_piece(size_t id, TokenizerSpec& spec) {
+  std::string& piece = spec.pieces[id];
+  if (!spec.is_of_characters) {
+    piece = bytes_of(piece, spec.where, "token");
+  } else if (const auto byte = byte_of(piece)) {
+    set_byte_token(spec, *byte, id);
+  } else {
+    piece = spaced_of(piece);
+  }
 }
 
-std::string show(const Json& value) { return printable(to_json_text(value), 120); }
-
-/// Reads the document in one pass: model.vocab and model.merges, which hold nearly all of its bytes, go
-/// straight into the spec; of the rest, what is read at all becomes a small tree. Pieces stay as they are
-/// spelled until the added tokens are known.
-class Reader : public nlohmann::json_sax<Json> {
- public:
-  Reader(TokenizerSpec& spec, size_t n_ids) : spec_(spec), n_ids_(n_ids) {}
-
-  Json take_rest() { return std::move(rest_); }
-  bool has_vocab() const { return has_vocab_; }
-
-  bool null() override { return skip() || value(Json(nullptr)); }
-  bool boolean(bool v) override { return skip() || value(Json(v)); }
-  bool number_float(double v, const std::string&) override { return skip() || value(Json(v)); }
-  bool binary(binary_t&) override { return false; }
-  bool number_integer(int64_t v) override {
-    if (skip()) return true;
-    return in_ == In::kVocab ? put_token(v) : value(Json(v));
-  }
-  bool number_unsigned(uint64_t v) override {
-    if (skip()) return true;
-    if (in_ != In::kVocab) return value(Json(v));
-    return put_token(v <= INT32_MAX ? static_cast<int64_t>(v) : INT64_MAX);
-  }
-  bool string(std::string& v) override {
-    if (skip()) return true;
-    if (in_ == In::kMerges) {
-      add_merge(merge_of(v, spec_.where));
-      return true;
-    }
-    if (in_ == In::kMergePair && n_sides_ < 2) {
-      sides_[n_sides_++] = bytes_of(v, spec_.where, "merge of");
-      return true;
-    }
-    return value(Json(std::move(v)));
-  }
-  bool key(std::string& name) override {
-    key_ = std::move(name);
-    return true;
-  }
-  bool start_object(std::size_t) override {
-    if (is_skipped()) return skip_in();
-    if (in_ == In::kTree && is_in_model() && key_ == "vocab") {
-      if (has_vocab_) corrupt(spec_.where, "model.vocab stands twice");
-      has_vocab_ = true;
-      in_ = In::kVocab;
-      return true;
-    }
-    return open(Json::object());
-  }
-  bool end_object() override {
-    if (skip_out()) return true;
-    if (in_ == In::kVocab) {
-      in_ = In::kTree;
-    } else {
-      stack_.pop_back();
-    }
-    return true;
-  }
-  bool start_array(std::size_t) override {
-    if (is_skipped()) return skip_in();
-    if (in_ == In::kMerges) {
-      in_ = In::kMergePair;
-      n_sides_ = 0;
-      return true;
-    }
-    if (in_ == In::kTree && is_in_model() && key_ == "merges") {
-      if (!spec_.merges.empty()) corrupt(spec_.where, "model.merges stands twice");
-      in_ = In::kMerges;
-      return true;
-    }
-    return open(Json::array());
-  }
-  bool end_array() override {
-    if (skip_out()) return true;
-    if (in_ == In::kMerges) {
-      in_ = In::kTree;
-    } else if (in_ == In::kMergePair) {
-      if (n_sides_ != 2) corrupt(spec_.where, "model.merges: expected two tokens in each merge");
-      add_merge({std::move(sides_[0]), std::move(sides_[1])});
-      in_ = In::kMerges;
-    } else {
-      stack_.pop_back();
-    }
-    return true;
-  }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    corrupt(spec_.where, fmt::format("invalid JSON at offset {}", position));
-  }
-
- private:
-  enum class In { kTree, kVocab, kMerges, kMergePair };
-
-  struct Level {
-    Json* node;
-    bool is_model;
-  };
-
-  bool is_in_model() const { return !stack_.empty() && stack_.back().is_model; }
-
-  /// Whether the value that comes is, or lies in, a member of the document that nobody reads.
-  bool is_skipped() const {
-    if (n_skipped_ > 0) return true;
-    if (stack_.size() != 1 || !stack_[0].node->is_object()) return false;
-    return std::find(kRead.begin(), kRead.end(), key_) == kRead.end();
-  }
-  bool skip() {
-    if (!is_skipped()) return false;
-    count_value();
-    return true;
-  }
-  bool skip_in() {
-    check_depth();
-    count_value();
-    ++n_skipped_;
-    return true;
-  }
-  bool skip_out() {
-    if (n_skipped_ == 0) return false;
-    --n_skipped_;
-    return true;
-  }
-  void count_value() {
-    if (++n_values_ > kMaxValues) {
-      corrupt(spec_.where,
-              fmt::format("more than {} values outside model.vocab and model.merges", kMaxValues));
-    }
-  }
-  void check_depth() const {
-    if (stack_.size() + n_skipped_ >= kMaxDepth) {
-      corrupt(spec_.where, fmt::format("nested deeper than {} levels", kMaxDepth));
-    }
-  }
-
-  void add_merge(Bpe::Merges::value_type&& merge) {
-    if (spec_.merges.size() == Tokenizer::kMaxVocab) {
-      corrupt(spec_.where, fmt::format("model.merges: more than {}", Tokenizer::kMaxVocab));
-    }
-    spec_.merges.push_back(std::move(merge));
-  }
-
-  bool put_token(int64_t id) {
-    if (key_.empty()) corrupt(spec_.where, "model.vocab: a token has no characters");
-    const size_t i = claim_id(spec_, id, n_ids_, printable(key_));
-    if (!spec_.pieces[i].empty()) corrupt(spec_.where, fmt::format("model.vocab: id {} stands twice", i));
-    spec_.pieces[i] = std::move(key_);
-    return true;
-  }
-
-  Json* place(Json&& v) {
-    if (in_ == In::kVocab) corrupt(spec_.where, fmt::format("model.vocab: id {} is no integer", show(v)));
-    if (in_ != In::kTree) {
-      corrupt(spec_.where,
-              fmt::format("model.merges: expected \"a b\" or [\"a\", \"b\"], found {}", show(v)));
-    }
-    count_value();
-    if (stack_.empty()) {
-      rest_ = std::move(v);
-      return &rest_;
-    }
-    Json& parent = *stack_.back().node;
-    if (parent.is_array()) {
-      parent.push_back(std::move(v));
-      return &parent.back();
-    }
-    const auto [at, is_new] = parent.emplace(key_, std::move(v));
-    if (!is_new) corrupt(spec_.where, fmt::format("key \"{}\" stands twice", printable(key_)));
-    return &at.value();
-  }
-  bool value(Json&& v) {
-    place(std::move(v));
-    return true;
-  }
-  bool open(Json&& container) {
-    check_depth();
-    const bool is_model =
-        stack_.size() == 1 && stack_[0].node->is_object() && container.is_object() && key_ == "model";
-    // Only the innermost container grows, so pointers to the outer ones stay valid.
-    stack_.push_back({place(std::move(container)), is_model});
-    return true;
-  }
-
-  static constexpr size_t kMaxDepth = 64;
-  static constexpr size_t kMaxValues = 500'000;
-  static constexpr std::array<std::string_view, 6> kRead = {
-      "added_tokens", "decoder", "model", "normalizer", "post_processor", "pre_tokenizer"};
-  TokenizerSpec& spec_;
-  size_t n_ids_;  // ids are below
-  In in_ = In::kTree;
-  bool has_vocab_ = false;
-  std::string key_;
-  std::array<std::string, 2> sides_;
-  size_t n_sides_ = 0;
-  Json rest_;
-  size_t n_values_ = 0;
-  size_t n_skipped_ = 0;  // open containers of a member that is not read
-  std::vector<Level> stack_;
-};
-
-/// Reads added_tokens and turns the spelling of the other pieces into bytes.
+/// Reads added_tokens and turns the spelling of the other pieces and of the merges into bytes.
 void read_added_tokens(const Json& root, size_t n_ids, TokenizerSpec& spec) {
   std::vector<bool> is_added(spec.pieces.size(), false);
   std::vector<std::pair<size_t, std::string>> texts;
@@ -245,46 +50,161 @@ void read_added_tokens(const Json& root, size_t n_ids, TokenizerSpec& spec) {
     texts.emplace_back(id, text);
   }
   for (size_t id = 0; id < spec.pieces.size(); ++id) {
-    if (!is_added[id]) spec.pieces[id] = bytes_of(spec.pieces[id], spec.where, "token");
+    if (!is_added[id]) respell_piece(id, spec);
   }
   for (auto& [id, text] : texts) spec.pieces[id] = std::move(text);
+  for (auto& [left, right] : spec.merges) {
+    left = spec.is_of_characters ? spaced_of(left) : bytes_of(left, spec.where, "merge of");
+    right = spec.is_of_characters ? spaced_of(right) : bytes_of(right, spec.where, "merge of");
+  }
 }
 
-/// A ByteLevel step that splits by GPT-2's rule or only spells bytes.
-void check_byte_level(const Json& step, std::string_view field, bool use_regex, const TokenizerSpec& spec) {
-  if (get_string(step, "type", "", spec.where) != "ByteLevel" ||
-      get_bool(step, "add_prefix_space", true, spec.where) ||
-      get_bool(step, "use_regex", true, spec.where) != use_regex) {
-    unsupported(spec.where, field, fmt::format("{} is not a form that chaski knows", show(step)));
+[[noreturn]] void refuse_form(const Json& step, std::string_view field, const TokenizerSpec& spec) {
+  unsupported(spec.where, field, fmt::format("{} is not a form that chaski knows", show(step)));
+}
+
+void check_byte_level(const Json& step, std::string_view field, const TokenizerSpec& spec) {
+  if (!step.is_object() || get_string(step, "type", "", spec.where) != "ByteLevel" ||
+      get_bool(step, "add_prefix_space", true, spec.where)) {
+    refuse_form(step, field, spec);
   }
+}
+
+/// A step before the last one of a byte-level pre_tokenizer.
+SplitStep read_split_step(const Json& step, std::string_view field, const TokenizerSpec& spec) {
+  const std::string type = step.is_object() ? get_string(step, "type", "", spec.where) : "";
+  if (type == "Digits") {
+    return get_bool(step, "individual_digits", false, spec.where) ? SplitStep::kDigits
+                                                                  : SplitStep::kNumberRuns;
+  }
+  const Json& pattern = field_of(field_of(step, "pattern"), "Regex");
+  const bool is_isolated = type == "Split" && get_string(step, "behavior", "", spec.where) == "Isolated" &&
+                           !get_bool(step, "invert", false, spec.where);
+  if (!is_isolated || !pattern.is_string()) refuse_form(step, field, spec);
+  const auto known = step_of_pattern(pattern.get_ref<const std::string&>());
+  if (!known) refuse_form(step, field, spec);
+  return *known;
 }
 
 SplitRule read_pre_tokenizer(const Json& root, const TokenizerSpec& spec) {
   constexpr std::string_view kField = "pre_tokenizer";
+  constexpr size_t kMaxSteps = 8;
   const Json& step = field_of(root, "pre_tokenizer");
   const std::string type = step.is_object() ? get_string(step, "type", "", spec.where) : "";
   if (type == "ByteLevel") {
-    check_byte_level(step, kField, true, spec);
+    check_byte_level(step, kField, spec);
+    if (!get_bool(step, "use_regex", true, spec.where)) refuse_form(step, kField, spec);
     return SplitRule::kGpt2;
   }
   const Json& steps = field_of(step, "pretokenizers");
-  if (type != "Sequence" || !steps.is_array() || steps.size() != 2 || !steps[0].is_object()) {
-    unsupported(spec.where, kField, fmt::format("{} is not a form that chaski knows", show(step)));
+  if (type != "Sequence" || !steps.is_array() || steps.empty() || steps.size() > kMaxSteps) {
+    refuse_form(step, kField, spec);
   }
-  const std::string first = get_string(steps[0], "type", "", spec.where);
-  if (first == "Digits" && get_bool(steps[0], "individual_digits", false, spec.where)) {
-    check_byte_level(steps[1], kField, true, spec);
-    return SplitRule::kSmolLm;
+  std::vector<SplitStep> known;
+  for (size_t i = 0; i + 1 < steps.size(); ++i) known.push_back(read_split_step(steps[i], kField, spec));
+  check_byte_level(steps.back(), kField, spec);
+  if (get_bool(steps.back(), "use_regex", true, spec.where)) known.push_back(SplitStep::kGpt2Words);
+  const auto rule = rule_of(known);
+  if (!rule) refuse_form(step, kField, spec);
+  return *rule;
+}
+
+/// Whether `step` is {"type": type, key: value}.
+bool is_step(const Json& step, std::string_view type, const char* key, std::string_view value) {
+  const Json& found = field_of(step, key);
+  const Json& found_type = field_of(step, "type");
+  return found_type.is_string() && found_type.get_ref<const std::string&>() == type &&
+         (found.is_string() && found.get_ref<const std::string&>() == value);
+}
+
+/// Whether `step` replaces the text `from` by `to`.
+bool is_replace(const Json& step, std::string_view from, std::string_view to) {
+  const Json& pattern = field_of(field_of(step, "pattern"), "String");
+  return is_step(step, "Replace", "content", to) && pattern.is_string() &&
+         pattern.get_ref<const std::string&>() == from;
+}
+
+/// The members `list` of a Sequence, or the one step that stands instead of it; none for null.
+std::vector<Json> steps_of_field(const Json& field, const char* list) {
+  if (field.is_null()) return {};
+  const Json& steps = field_of(field, list);
+  if (!steps.is_array()) return {field};
+  return {steps.begin(), steps.end()};
+}
+
+/// Where spaces are put and text is cut, as SentencePiece's vocabularies have it in tokenizer.json: by a
+/// normalizer (older files) or by the pre_tokenizer Metaspace.
+void read_space_rules(const Json& root, TokenizerSpec& spec) {
+  const std::vector<Json> steps = steps_of_field(field_of(root, "normalizer"), "normalizers");
+  const Json& metaspace = field_of(root, "pre_tokenizer");
+  spec.split = SplitRule::kWhole;
+  if (metaspace.is_null()) {
+    const bool has_prepend = !steps.empty() && is_step(steps[0], "Prepend", "prepend", kSpaceMark);
+    if (steps.size() != (has_prepend ? 2u : 1u) || !is_replace(steps.back(), " ", kSpaceMark)) {
+      refuse_form(field_of(root, "normalizer"), "normalizer", spec);
+    }
+    if (has_prepend) spec.space_prefix = SpacePrefix::kEvery;
+    return;
   }
-  const Json& pattern = field_of(field_of(steps[0], "pattern"), "Regex");
-  const bool is_isolated = get_string(steps[0], "behavior", "", spec.where) == "Isolated" &&
-                           !get_bool(steps[0], "invert", false, spec.where);
-  if (first == "Split" && is_isolated && pattern.is_string()) {
-    check_byte_level(steps[1], kField, false, spec);
-    if (pattern.get_ref<const std::string&>() == kLlama3Pattern) return SplitRule::kLlama3;
-    if (pattern.get_ref<const std::string&>() == kGpt2Pattern) return SplitRule::kGpt2;
+  if (!is_step(metaspace, "Metaspace", "replacement", kSpaceMark)) {
+    unsupported(spec.where, "model.byte_fallback",
+                fmt::format("true beside the pre_tokenizer {}, expected Metaspace or none", show(metaspace)));
   }
-  unsupported(spec.where, kField, fmt::format("{} is not a form that chaski knows", show(steps[0])));
+  if (!steps.empty()) refuse_form(field_of(root, "normalizer"), "normalizer", spec);
+  const bool adds_space = get_bool(metaspace, "add_prefix_space", true, spec.where);
+  const std::string scheme =
+      get_string(metaspace, "prepend_scheme", adds_space ? "always" : "never", spec.where);
+  if (scheme == "always") {
+    spec.space_prefix = SpacePrefix::kEveryUnspaced;
+  } else if (scheme == "first") {
+    spec.space_prefix = SpacePrefix::kFirstUnspaced;
+  } else if (scheme != "never") {
+    refuse_form(metaspace, "pre_tokenizer", spec);
+  }
+  if (get_bool(metaspace, "split", true, spec.where)) spec.split = SplitRule::kBeforeEachSpace;
+}
+
+/// Replace, ByteFallback, Fuse and, where decoded text loses its first space, Strip.
+void read_character_decoder(const Json& root, TokenizerSpec& spec) {
+  const Json& field = field_of(root, "decoder");
+  const std::vector<Json> steps = steps_of_field(field, "decoders");
+  const auto has_type = [&](size_t i, std::string_view type) {
+    const Json& found = field_of(steps[i], "type");
+    return found.is_string() && found.get_ref<const std::string&>() == type;
+  };
+  if (steps.size() < 3 || steps.size() > 4 || !is_replace(steps[0], kSpaceMark, " ") ||
+      !has_type(1, "ByteFallback") || !has_type(2, "Fuse")) {
+    refuse_form(field, "decoder", spec);
+  }
+  if (steps.size() == 3) return;
+  if (!is_step(steps[3], "Strip", "content", " ") || get_int(steps[3], "start", 0, spec.where) != 1 ||
+      get_int(steps[3], "stop", 0, spec.where) != 0) {
+    refuse_form(field, "decoder", spec);
+  }
+  spec.strips_first_space = true;
+}
+
+/// With a prefix made by the normalizer, the reference looks for normalized tokens in text that has it.
+void check_character_tokens(const Json& model, TokenizerSpec& spec) {
+  for (const AddedToken& token : spec.added) {
+    if (token.normalized && spec.space_prefix == SpacePrefix::kEvery) {
+      unsupported(
+          spec.where, "added_tokens",
+          fmt::format("token {} is normalized, expected none beside the normalizer Prepend", token.id));
+    }
+  }
+  const std::string unknown = get_string(model, "unk_token", "", spec.where);
+  if (unknown.empty()) return;
+  const auto it = std::find(spec.pieces.begin(), spec.pieces.end(), unknown);
+  if (it == spec.pieces.end()) {
+    corrupt(spec.where, fmt::format("model.unk_token \"{}\" is no token", printable(unknown)));
+  }
+  spec.unk = static_cast<int32_t>(it - spec.pieces.begin());
+  const bool has_all_bytes =
+      std::find(spec.byte_tokens.begin(), spec.byte_tokens.end(), -1) == spec.byte_tokens.end();
+  if (!has_all_bytes && !get_bool(model, "fuse_unk", false, spec.where)) {
+    unsupported(spec.where, "model.fuse_unk", "false, expected true where bytes have no tokens");
+  }
 }
 
 /// The text of the token that a TemplateProcessing puts before a single sequence; empty for none.
@@ -326,9 +246,6 @@ void check_model(const Json& model, const TokenizerSpec& spec) {
     unsupported(spec.where, "model.type", fmt::format("\"{}\", expected BPE", printable(type)));
   if (get_number(model, "dropout", 0, spec.where) != 0)
     unsupported(spec.where, "model.dropout", "expected none");
-  if (get_bool(model, "byte_fallback", false, spec.where)) {
-    unsupported(spec.where, "model.byte_fallback", "expected a byte-level vocabulary");
-  }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!get_string(model, key, "", spec.where).empty()) unsupported(spec.where, key, "expected none");
   }
@@ -363,30 +280,44 @@ std::optional<int32_t> token_in_config(const Json& config, const char* key, cons
   return text.is_string() ? id_of_text(spec, text.get_ref<const std::string&>()) : std::nullopt;
 }
 
+void check_byte_level_only(const Json& root, const TokenizerSpec& spec) {
+  const Json& normalizer = field_of(root, "normalizer");
+  if (!normalizer.is_null()) {
+    unsupported(spec.where, "normalizer", fmt::format("{}, expected null", show(normalizer)));
+  }
+  const Json& decoder = field_of(root, "decoder");
+  if (!decoder.is_null() &&
+      (!decoder.is_object() || get_string(decoder, "type", "", spec.where) != "ByteLevel")) {
+    unsupported(spec.where, "decoder", fmt::format("{}, expected ByteLevel", show(decoder)));
+  }
+}
+
 TokenizerSpec spec_of(std::string_view json, const Json& config, std::string_view where) {
   TokenizerSpec spec;
   spec.where = where;
   // An entry takes five bytes and more, so a short document cannot make a long vocabulary.
   const size_t n_ids = std::min(Tokenizer::kMaxVocab, json.size() / 5 + Tokenizer::kMaxUnusedIds);
-  Reader reader(spec, n_ids);
-  Json::sax_parse(json.begin(), json.end(), &reader);
-  const Json root = reader.take_rest();
+  const Json root = read_tokenizer_json(json, n_ids, spec);
   if (!root.is_object()) corrupt(where, "expected a JSON object");
-  if (!field_of(root, "normalizer").is_null()) {
-    unsupported(where, "normalizer", fmt::format("{}, expected null", show(field_of(root, "normalizer"))));
-  }
-  const Json& decoder = field_of(root, "decoder");
-  if (!decoder.is_null() && (!decoder.is_object() || get_string(decoder, "type", "", where) != "ByteLevel")) {
-    unsupported(where, "decoder", fmt::format("{}, expected ByteLevel", show(decoder)));
-  }
   const Json& model = field_of(root, "model");
   check_model(model, spec);
-  spec.split = read_pre_tokenizer(root, spec);
+  spec.is_of_characters = get_bool(model, "byte_fallback", false, where);
+  if (spec.is_of_characters) {
+    read_space_rules(root, spec);
+    read_character_decoder(root, spec);
+  } else {
+    check_byte_level_only(root, spec);
+    spec.split = read_pre_tokenizer(root, spec);
+  }
   spec.ignore_merges = get_bool(model, "ignore_merges", false, where);
-  if (!reader.has_vocab()) corrupt(where, "model.vocab: expected an object");
+  if (spec.pieces.empty()) corrupt(where, "model.vocab: expected an object with tokens");
   if (spec.merges.empty()) corrupt(where, "model.merges: expected a list that is not empty");
   read_added_tokens(root, n_ids, spec);
-  check_unknown_token(model, spec);
+  if (spec.is_of_characters) {
+    check_character_tokens(model, spec);
+  } else {
+    check_unknown_token(model, spec);
+  }
   const std::string bos = read_post_processor(field_of(root, "post_processor"), spec);
   if (!bos.empty()) {
     spec.bos = id_of_text(spec, bos);

@@ -6,9 +6,21 @@
 
 namespace chaski {
 
-/// What a split rule sees in a character. kLaterNumber is a number by Unicode 17 but not by 16: "Digits"
-/// rules take it for a number, `\p{N}` does not.
-enum class CharClass : uint8_t { kOther, kLetter, kNumber, kSpace, kLaterNumber };
+/// What a split rule sees in a character. kUpper holds title case too, kLetter the letters without case.
+/// kLaterNumber is a number by Unicode 17 but not by 16: "Digits" rules take it for a number, `\p{N}` does
+/// not. Letters come first and what is no letter, number or space last, so that one comparison tells them.
+enum class CharClass : uint8_t {
+  kUpper,
+  kLower,
+  kLetter,
+  kNumber,
+  kSpace,
+  kMark,
+  kPunctuation,
+  kSymbol,
+  kOther,
+  kLaterNumber
+};
 
 /// Characters `first` to `last`, both included.
 struct CharRange {

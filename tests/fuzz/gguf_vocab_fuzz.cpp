@@ -81,8 +81,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   chaski::fuzz::expect_error_at_most([&] {
-    check(chaski::Tokenizer(chaski::spec_from_gguf(v.tokens, v.types, v.merges, rule, bos, eos, add_bos)),
-          text);
+    const chaski::GgufVocabulary vocabulary{.pre = rule,
+                                            .tokens = v.tokens,
+                                            .token_types = v.types,
+                                            .merges = v.merges,
+                                            .bos = bos,
+                                            .eos = eos,
+                                            .add_bos = add_bos};
+    check(chaski::Tokenizer(chaski::spec_from_gguf(vocabulary, "fuzz")), text);
   });
   return 0;
 }

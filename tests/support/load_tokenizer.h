@@ -12,8 +12,22 @@ inline Tokenizer load_tokenizer(const Checkpoint& checkpoint) {
   if (!t.tokenizer_json.empty()) {
     return Tokenizer::from_tokenizer_json(t.tokenizer_json, t.tokenizer_config_json, checkpoint.path());
   }
+  if (!t.tokenizer_model.empty()) {
+    return Tokenizer(spec_from_tokenizer_file(t.tokenizer_model, t.tokenizer_config_json, checkpoint.path()));
+  }
   if (!t.tokens.empty()) {
-    return Tokenizer(spec_from_gguf(t.tokens, t.token_types, t.merges, t.gguf_pre, t.bos, t.eos, t.add_bos));
+    const GgufVocabulary vocabulary{.model = t.gguf_model,
+                                    .pre = t.gguf_pre,
+                                    .tokens = t.tokens,
+                                    .token_types = t.token_types,
+                                    .merges = t.merges,
+                                    .scores = t.scores,
+                                    .bos = t.bos,
+                                    .eos = t.eos,
+                                    .unk = t.unk,
+                                    .add_bos = t.add_bos,
+                                    .add_space_prefix = t.add_space_prefix};
+    return Tokenizer(spec_from_gguf(vocabulary, checkpoint.path()));
   }
   TokenizerSpec spec;
   for (int32_t id = 0; id < checkpoint.config().vocab; ++id) {

@@ -23,11 +23,9 @@ using Ids = std::vector<int32_t>;
 
 std::vector<std::string> split(SplitRule rule, std::string_view text) {
   std::vector<std::string> parts;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = next_split(rule, text, at);
-    EXPECT_GT(end, at);
-    parts.emplace_back(text.substr(at, end - at));
-    at = end;
+  for (Splitter splitter(rule, text); !splitter.at_end();) {
+    parts.emplace_back(splitter.next());
+    EXPECT_FALSE(parts.back().empty());
   }
   return parts;
 }
@@ -462,19 +460,24 @@ TEST(GgufVocabulary, GivesTheSameIdsAsTheSpecItCameFrom) {
     tokens.push_back(spec.is_special[id] ? spec.pieces[id] : alphabet_from_bytes(spec.pieces[id]));
     types.push_back(spec.is_special[id] ? 3 : 1);
   }
-  const Tokenizer tokenizer{spec_from_gguf(tokens, types, {"a b", "Ġ ab"}, "smollm", 258, 258, std::nullopt)};
+  GgufVocabulary vocabulary{.pre = "smollm", .tokens = tokens, .token_types = types, .bos = 258, .eos = 258};
+  const std::vector<std::string> merges{"a b", "Ġ ab"};
+  vocabulary.merges = merges;
+  const Tokenizer tokenizer{spec_from_gguf(vocabulary, "t.gguf")};
   EXPECT_THAT(tokenizer.encode("ab ab1"), ElementsAre(256, 257, '1'));
   EXPECT_TRUE(tokenizer.is_special(258));
   EXPECT_FALSE(tokenizer.add_bos());
-  EXPECT_TRUE(
-      Tokenizer(spec_from_gguf(tokens, types, {"a b"}, "llama-bpe", 258, 258, std::nullopt)).add_bos());
-  const auto load = [&](std::vector<int32_t> t, std::vector<std::string> merges, const char* pre,
-                        int32_t bos) {
-    return error_of([&] { Tokenizer{spec_from_gguf(tokens, t, merges, pre, bos, 258, true)}; });
+  vocabulary.pre = "llama-bpe";
+  EXPECT_TRUE(Tokenizer(spec_from_gguf(vocabulary, "t.gguf")).add_bos());
+  const auto load = [&](std::vector<int32_t> t, std::vector<std::string> m, const char* pre, int32_t bos) {
+    const GgufVocabulary v{.pre = pre, .tokens = tokens, .token_types = t, .merges = m, .bos = bos};
+    return error_of([&] { Tokenizer{spec_from_gguf(v, "t.gguf")}; });
   };
-  EXPECT_EQ(load(types, {"a b"}, "qwen2", 258).code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(load(types, {"a b"}, "kimi-k2", 258).code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(load(types, {"a b"}, "kimi-k2", 258).what(), HasSubstr("deepseek-coder"));
   EXPECT_EQ(load({1}, {"a b"}, "gpt2", 258).code(), ErrorCode::kCorrupt);
   EXPECT_EQ(load(types, {"ab"}, "gpt2", 258).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(load(types, {}, "gpt2", 258).code(), ErrorCode::kCorrupt);
   EXPECT_EQ(load(types, {"a b"}, "gpt2", 259).code(), ErrorCode::kCorrupt);
 }
 

@@ -1,0 +1,106 @@
+// GGUF's metadata tokenizer.ggml.* turned into a TokenizerSpec.
+#include "base/byte_alphabet.h"
+#include "base/error.h"
+#include "text/tokenizer_files.h"
+
+namespace chaski {
+
+using namespace tokenizer_files;
+
+namespace {
+
+enum TokenType : int32_t { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+/// `gpt2`: pieces in the byte-level alphabet, merges as a list.
+void fill_byte_level(const GgufVocabulary& v, TokenizerSpec& spec) {
+  const GgufPre* pre = find_gguf_pre(v.pre);
+  if (pre == nullptr) {
+    unsupported(spec.where, "tokenizer.ggml.pre",
+                fmt::format("\"{}\" is not a split rule that chaski knows; it knows {}", printable(v.pre),
+                            gguf_pre_names()));
+  }
+  spec.split = pre->rule;
+  spec.ignore_merges = pre->ignores_merges;
+  spec.add_bos = v.add_bos.value_or(pre->adds_bos);
+  for (size_t id = 0; id < v.tokens.size(); ++id) {
+    const int32_t type = v.token_types[id];
+    const bool is_text = type >= kControl && type <= kUnused;
+    // Older converters call added tokens normal; those that the alphabet cannot spell are such.
+    auto bytes = is_text ? std::nullopt : bytes_from_alphabet(v.tokens[id]);
+    const bool is_added = type == kUserDefined || (!is_text && !bytes);
+    spec.pieces.push_back(bytes ? std::move(*bytes) : v.tokens[id]);
+    spec.is_special.push_back(type == kControl);
+    if (is_added) spec.added.push_back({.id = static_cast<int32_t>(id)});
+  }
+  spec.merges.reserve(v.merges.size());
+  for (const std::string& merge : v.merges) {
+    const auto [left, right] = sides_of(merge, spec.where);
+    spec.merges.emplace_back(bytes_of(left, spec.where, "merge of"), bytes_of(right, spec.where, "merge of"));
+  }
+  if (spec.merges.empty()) corrupt(spec.where, "there are no merges");
+}
+
+/// `llama`: pieces with U+2581 for a space, merged by their scores.
+void fill_sentencepiece(const GgufVocabulary& v, TokenizerSpec& spec) {
+  if (v.scores.size() != v.tokens.size()) {
+    corrupt(spec.where, fmt::format("{} tokens, but {} scores", v.tokens.size(), v.scores.size()));
+  }
+  const auto default_id = [&v](int32_t id) {
+    return static_cast<size_t>(id) < v.tokens.size() ? std::optional(id) : std::nullopt;
+  };
+  spec.is_of_characters = true;
+  spec.split = SplitRule::kWhole;
+  spec.scores.assign(v.scores.begin(), v.scores.end());
+  spec.unk = v.unk ? v.unk : default_id(0);
+  if (!spec.bos) spec.bos = default_id(1);
+  if (!spec.eos) spec.eos = default_id(2);
+  spec.add_bos = v.add_bos.value_or(true);
+  const bool has_prefix = v.add_space_prefix.value_or(true);
+  spec.space_prefix = has_prefix ? SpacePrefix::kEvery : SpacePrefix::kNone;
+  spec.strips_first_space = has_prefix;
+  for (size_t id = 0; id < v.tokens.size(); ++id) {
+    const int32_t type = v.token_types[id];
+    const std::string& token = v.tokens[id];
+    const bool is_special = type == kControl || type == kUnknown;
+    spec.pieces.push_back(is_special ? token : spaced_of(token));
+    spec.is_special.push_back(is_special);
+    // Text has spaces, so a token with U+2581 is made by merging only.
+    if (type == kUserDefined && spec.pieces.back() == token) {
+      spec.added.push_back({.id = static_cast<int32_t>(id)});
+    }
+    if (type != kByte) continue;
+    const auto byte = byte_of(token);
+    if (!byte) {
+      corrupt(spec.where, fmt::format("token {} is \"{}\" and said to be a byte, expected <0x00> to <0xFF>",
+                                      id, printable(token)));
+    }
+    set_byte_token(spec, *byte, id);
+  }
+}
+
+}  // namespace
+
+TokenizerSpec spec_from_gguf(const GgufVocabulary& vocabulary, std::string_view where) {
+  TokenizerSpec spec;
+  spec.where = where;
+  if (vocabulary.token_types.size() != vocabulary.tokens.size()) {
+    corrupt(where, fmt::format("{} tokens, but {} token types", vocabulary.tokens.size(),
+                               vocabulary.token_types.size()));
+  }
+  spec.pieces.reserve(vocabulary.tokens.size());
+  spec.is_special.reserve(vocabulary.tokens.size());
+  spec.bos = vocabulary.bos;
+  spec.eos = vocabulary.eos;
+  if (vocabulary.model == "gpt2") {
+    fill_byte_level(vocabulary, spec);
+  } else if (vocabulary.model == "llama") {
+    fill_sentencepiece(vocabulary, spec);
+  } else {
+    unsupported(where, "tokenizer.ggml.model",
+                fmt::format("\"{}\", expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece's BPE)",
+                            printable(vocabulary.model)));
+  }
+  return spec;
+}
+
+}  // namespace chaski
