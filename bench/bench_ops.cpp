@@ -47,7 +47,7 @@ class RepeatedWeight : public WeightSource {
 struct Options {
   DeviceOptions device;
   double seconds = 1.0;
-  std::string types = "f32,f16,bf16,q8_0,q4_0,q4_1,q6_K";
+  std::string types = "f32,f16,bf16,q8_0,q4_0,q4_1,q5_0,q5_1,q2_K,q3_K,q4_K,q5_K,q6_K,iq4_nl,iq4_xs";
 };
 
 /// Seconds of the thread's processor time, or of the clock on the wall.
