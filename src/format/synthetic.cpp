@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/llama3_specials.h"
 #include "format/llama_layout.h"
+#include "tensor/quantize.h"
 
 namespace chaski {
 namespace {
@@ -114,6 +115,13 @@ void fill_q6_K(RowBits bits, std::byte* out, int64_t n) {
   }
 }
 
+/// The formats whose blocks have no such short way.
+void fill_quantized(DType dtype, RowBits bits, std::byte* out, int64_t n) {
+  std::vector<float> values(static_cast<size_t>(n));
+  fill_numbers<float, keep>(bits, reinterpret_cast<std::byte*>(values.data()), n);
+  row_codec(dtype).quantize_row(values.data(), out, n);
+}
+
 void fill_row(DType dtype, RowBits bits, std::byte* out, int64_t n) {
   switch (dtype) {
     case DType::kF32:
@@ -131,9 +139,8 @@ void fill_row(DType dtype, RowBits bits, std::byte* out, int64_t n) {
     case DType::kQ6_K:
       return fill_q6_K(bits, out, n);
     default:
-      break;
+      return fill_quantized(dtype, bits, out, n);
   }
-  CHECK(false, "no synthetic weights in format {}", name_of(dtype));
 }
 
 class SyntheticWeight : public WeightSource {

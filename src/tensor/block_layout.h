@@ -1,6 +1,6 @@
 // Where the codes and sub-scales of each block format lie in its bytes. Codes come and go as one byte each;
-// what they stand for and how they are chosen is not here. Included by row_codecs.h alone: everything has
-// internal linkage, because it is compiled once per instruction set. Source: docs/sources.md#block-formats.
+// what they stand for and how they are chosen is not here. Everything has internal linkage, because it is
+// compiled once per instruction set. Source: docs/sources.md#block-formats.
 #pragma once
 
 #include <cstddef>

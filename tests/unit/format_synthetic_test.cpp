@@ -17,7 +17,8 @@ std::vector<std::byte> rows_of(const WeightSource& weight, int64_t first, int64_
 }
 
 TEST(Synthetic, NumbersDoNotDependOnTheOrderOrSizeOfReads) {
-  for (const char* format : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q6_K"}) {
+  for (const char* format :
+       {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q6_K", "q4_K", "q5_1", "iq4_xs"}) {
     const auto model = Checkpoint::open(std::string("synthetic:tiny@") + format);
     const auto weight = model->require("model.layers.1.mlp.up_proj.weight", {512, 256});
     const auto all = rows_of(*weight, 0, 512);
@@ -30,7 +31,8 @@ TEST(Synthetic, NumbersDoNotDependOnTheOrderOrSizeOfReads) {
 }
 
 TEST(Synthetic, MatricesHaveTheStatedDeviationInEveryFormat) {
-  for (const char* format : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q6_K"}) {
+  for (const char* format :
+       {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q6_K", "q4_K", "q5_1", "iq4_xs"}) {
     const auto model = Checkpoint::open(std::string("synthetic:tiny@") + format);
     const auto weight = model->find("model.layers.0.self_attn.q_proj.weight");
     const auto bytes = rows_of(*weight, 0, 256);
