@@ -202,7 +202,7 @@ TEST(ChatTemplate, MarksEscapesInJsonThatStandForTheCallersBytes) {
 
 // ---- hostile templates ----
 
-TEST(ChatTemplate, RefusesMacrosThatCallEachOtherWithoutEnd) {
+TEST(ChatTemplate, H61_RefusesMacrosThatCallEachOtherWithoutEnd) {
   EXPECT_THAT(refusal("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").what(), HasSubstr("depth"));
   const Error error =
       refusal("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}");
@@ -210,7 +210,7 @@ TEST(ChatTemplate, RefusesMacrosThatCallEachOtherWithoutEnd) {
   EXPECT_THAT(error.what(), HasSubstr("depth"));
 }
 
-TEST(ChatTemplate, RefusesDeepNestingWhenItIsLoaded) {
+TEST(ChatTemplate, H62_RefusesDeepNestingWhenItIsLoaded) {
   const auto repeated = [](const std::string& text, int n) {
     std::string result;
     for (int i = 0; i < n; ++i) result += text;
@@ -245,7 +245,7 @@ TEST(ChatTemplate, RefusesASourceOfMoreThanAMebibyte) {
             ErrorCode::kUnsupported);
 }
 
-TEST(ChatTemplate, StopsEndlessWorkByTheStepLimitWithinTwoSeconds) {
+TEST(ChatTemplate, H63_StopsEndlessWorkByTheStepLimitWithinTwoSeconds) {
   const std::string sources[] = {
       "{% for i in range(1000000) %}{% for j in range(1000000) %}{% endfor %}{% endfor %}",
       "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
@@ -399,7 +399,7 @@ TEST(ChatTemplate, RendersMessagesOfManyMebibytes) {
   EXPECT_EQ(plain.render(messages).text.size(), (16u << 20) - 16);
 }
 
-TEST(ChatTemplate, HasNoWayToClassesOrFiles) {
+TEST(ChatTemplate, H64_HasNoWayToClassesOrFiles) {
   EXPECT_EQ(text_of("{{ ''.__class__ }}{{ messages.__class__ is defined }}"), "False");
   EXPECT_EQ(refusal("{{ ''.__class__.__mro__ }}").code(), ErrorCode::kUsage);
   EXPECT_EQ(refusal("{{ messages.append(1) }}").code(), ErrorCode::kUsage);
@@ -409,7 +409,7 @@ TEST(ChatTemplate, HasNoWayToClassesOrFiles) {
   }
 }
 
-TEST(ChatTemplate, NamesTheLineOfWhatWentWrong) {
+TEST(ChatTemplate, H65_NamesTheLineOfWhatWentWrong) {
   EXPECT_THAT(refusal("a\n\n{{ x.y }}").what(), HasSubstr("'x' is undefined (template line 3)"));
   EXPECT_THAT(refusal("{% if true %}\n{{ raise_exception('no roles') }}{% endif %}").what(),
               HasSubstr("no roles (template line 2)"));
@@ -421,7 +421,7 @@ TEST(ChatTemplate, GivesAnEmptyTextForAnEmptyTemplate) { EXPECT_EQ(text_of(""), 
 
 // ---- hostile messages and options ----
 
-TEST(ChatTemplate, RefusesMessagesOutOfForm) {
+TEST(ChatTemplate, H67_RefusesMessagesOutOfForm) {
   std::string many_parts = "[";
   for (int i = 0; i < 1000; ++i)
     many_parts += std::string(i == 0 ? "" : ",") + R"({"type": "text", "text": "x"})";
@@ -442,7 +442,7 @@ TEST(ChatTemplate, RefusesMessagesOutOfForm) {
   }
 }
 
-TEST(ChatTemplate, RefusesOptionsThatNameItsOwnVariables) {
+TEST(ChatTemplate, H66_RefusesOptionsThatNameItsOwnVariables) {
   for (const char* const name :
        {"messages", "tools", "tokenize", "add_generation_prompt", "bos_token", "range"}) {
     RenderOptions options;
