@@ -19,6 +19,7 @@ struct AddedToken {
   bool rstrip = false;       // and after it
   bool single_word = false;  // only between characters that are no word characters: not supported
   bool normalized = false;   // matched after all those that are not
+  bool is_matched = true;    // false: it has a text and an id, but no text becomes it
 };
 
 /// The set of added tokens of one vocabulary.

@@ -35,7 +35,9 @@ std::vector<PieceUse> check_pieces(const TokenizerSpec& spec) {
   }
   CHECK(spec.is_special.size() == vocab, "{} pieces, {} flags", vocab, spec.is_special.size());
   std::vector<PieceUse> uses(vocab, PieceUse::kAlways);
-  for (const AddedToken& token : spec.added) uses[checked_id(spec, token.id)] = PieceUse::kIfFree;
+  for (const AddedToken& token : spec.added) {
+    uses[checked_id(spec, token.id)] = token.is_matched ? PieceUse::kIfFree : PieceUse::kNever;
+  }
   for (const int32_t id : spec.byte_tokens) {
     if (id >= 0) uses[static_cast<size_t>(id)] = PieceUse::kNever;
   }
@@ -125,6 +127,7 @@ AddedTokens make_added(const TokenizerSpec& spec) {
     const std::string& text = spec.pieces[id];
     if (is_done[id]) corrupt(spec.where, fmt::format("added token {} stands twice", id));
     is_done[id] = true;
+    if (!token.is_matched) return;
     if (text.empty() || text.size() > AddedTokens::kMaxBytes) {
       corrupt(spec.where, fmt::format("added token {} has {} bytes, expected 1 to {}", id, text.size(),
                                       AddedTokens::kMaxBytes));

@@ -25,12 +25,14 @@ void fill_byte_level(const GgufVocabulary& v, TokenizerSpec& spec) {
   for (size_t id = 0; id < v.tokens.size(); ++id) {
     const int32_t type = v.token_types[id];
     const bool is_text = type >= kControl && type <= kUnused;
-    // Older converters call added tokens normal; those that the alphabet cannot spell are such.
+    // A normal token that the alphabet cannot spell is one that no text becomes.
     auto bytes = is_text ? std::nullopt : bytes_from_alphabet(v.tokens[id]);
-    const bool is_added = type == kUserDefined || (!is_text && !bytes);
+    const bool is_matched = is_text || bytes.has_value();
     spec.pieces.push_back(bytes ? std::move(*bytes) : v.tokens[id]);
     spec.is_special.push_back(type == kControl);
-    if (is_added) spec.added.push_back({.id = static_cast<int32_t>(id)});
+    if (type == kUserDefined || !is_matched) {
+      spec.added.push_back({.id = static_cast<int32_t>(id), .is_matched = is_matched});
+    }
   }
   spec.merges.reserve(v.merges.size());
   for (const std::string& merge : v.merges) {

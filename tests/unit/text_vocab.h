@@ -1,6 +1,8 @@
 // Small vocabularies for the tests of text/: all bytes, a few merges, a few special tokens.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +53,42 @@ inline Json small_json(const std::vector<std::pair<std::string, std::string>>& m
           {"post_processor", nullptr},
           {"decoder", {{"type", "ByteLevel"}}},
           {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", spelled}}}};
+}
+
+/// A SentencePiece vocabulary as GGUF has it.
+struct SentencePieceVocabulary {
+  std::vector<std::string> tokens;
+  std::vector<int32_t> types;
+  std::vector<float> scores;
+
+  void add(std::string token, float score, int32_t type) {
+    tokens.push_back(std::move(token));
+    scores.push_back(score);
+    types.push_back(type);
+  }
+  GgufVocabulary view() const {
+    GgufVocabulary v;
+    v.model = "llama";
+    v.tokens = tokens;
+    v.token_types = types;
+    v.scores = scores;
+    return v;
+  }
+};
+
+/// <unk>, <s>, </s>, the 256 bytes, then ▁ a b c and what they join to, the best score first.
+inline SentencePieceVocabulary small_sentencepiece() {
+  SentencePieceVocabulary v;
+  v.add("<unk>", 0, 2);
+  v.add("<s>", 0, 3);
+  v.add("</s>", 0, 3);
+  for (int byte = 0; byte < 256; ++byte) v.add(fmt::format("<0x{:02X}>", byte), 0, 6);
+  for (const char* piece : {"\u2581", "a", "b", "c"}) v.add(piece, -100, 1);
+  v.add("\u2581a", -1, 1);
+  v.add("ab", -2, 1);
+  v.add("abc", -3, 1);
+  v.add("\u2581\u2581", -4, 1);
+  return v;
 }
 
 }  // namespace chaski::test
