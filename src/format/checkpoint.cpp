@@ -58,14 +58,12 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
 }
 
 std::vector<fs::path> gguf_files_in(const fs::path& folder) {
-  return in_file_system(folder.string(), [&] {
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      if (entry.path().extension() == ".gguf") files.push_back(entry.path());
-    }
-    std::sort(files.begin(), files.end());
-    return one_of_each_split(files);
-  });
+  std::vector<fs::path> files;
+  for (const std::string& name : names_in(folder)) {
+    if (fs::path(name).extension() == ".gguf") files.push_back(folder / name);
+  }
+  std::sort(files.begin(), files.end());
+  return one_of_each_split(files);
 }
 
 std::optional<fs::path> model_in_folder(const fs::path& folder) {

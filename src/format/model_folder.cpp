@@ -1,10 +1,14 @@
 #include "format/model_folder.h"
 
+#include <dirent.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -101,6 +105,19 @@ std::vector<fs::path> one_of_each_split(const std::vector<fs::path>& files) {
     if (!split || seen.emplace(split->stem, split->count).second) models.push_back(file);
   }
   return models;
+}
+
+// By hand, since the standard library's iterator ends the program where an allocation fails.
+std::vector<std::string> names_in(const fs::path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), ::closedir);
+  if (!stream) {
+    throw Error(ErrorCode::kNotFound, "open model",
+                fmt::format("{}: {}", printable(folder.string()),
+                            std::error_code(errno, std::generic_category()).message()));
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream.get())) names.emplace_back(entry->d_name);
+  return names;
 }
 
 std::string first_three(const std::vector<std::string>& names) {

@@ -21,6 +21,9 @@ std::vector<std::filesystem::path> gguf_parts_of(const std::filesystem::path& pa
 /// `files`, sorted, with one file of each split model, the first that is there.
 std::vector<std::filesystem::path> one_of_each_split(const std::vector<std::filesystem::path>& files);
 
+/// Names of what is in `folder`, in no order. Throws Error(kNotFound) where it cannot be read.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
+
 /// The first three of `names` as they may be shown, and how many more there are.
 std::string first_three(const std::vector<std::string>& names);
 

@@ -23,6 +23,11 @@ namespace chaski::testing {
 size_t heap_now();
 size_t heap_peak();
 void reset_heap_peak();
+/// Lets the `n`th allocation from now fail, with std::bad_alloc; but none that a JSON tree makes while it is
+/// destroyed: the JSON library asks for memory there, and would end the program.
+void fail_allocation(size_t n);
+/// Whether it did; none will any more.
+bool allocation_failed();
 
 /// Runs `work`, which must throw Error (no internal one) whose text has `part`, within 2 s of processor
 /// time, since other work may share the machine, and 64 MiB.
@@ -43,6 +48,9 @@ std::vector<float> small_weight(const std::string& name, const Shape& shape);
 Json small_hf_config();
 /// config.json as given and the weights in model.safetensors.
 void write_small_hf_model(const std::filesystem::path& folder, const Json& config);
+
+/// The same with each weight in a shard of its own number modulo two, and the index that says so.
+Json write_sharded_model(const std::filesystem::path& folder);
 
 /// A GGUF file piece by piece. Everything that is declared can be made to lie.
 struct GgufBuilder {
@@ -77,6 +85,13 @@ struct GgufBuilder {
 std::string gguf_string(const std::string& text);
 /// The small model as GGUF, q and k in GGUF's order of rows.
 GgufBuilder small_gguf();
+/// The same in parts: the first holds the keys and, as some tools write it, no tensors.
+inline constexpr size_t kSmallParts = 3;
+std::vector<GgufBuilder> small_gguf_parts();
+void set_split_keys(GgufBuilder& part, size_t number, size_t n_parts, size_t n_tensors);
+/// "m-00001-of-00003.gguf" for part 0.
+std::string gguf_part_name(size_t i, size_t n_parts = kSmallParts);
+void write_gguf_parts(const std::filesystem::path& folder, const std::vector<GgufBuilder>& parts);
 std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes);
 
 using tests::TemporaryFolder;

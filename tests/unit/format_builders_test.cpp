@@ -1,6 +1,8 @@
 // What format_builders.h promises.
 #include "format_builders.h"
 
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -18,6 +20,30 @@ namespace chaski::testing {
 size_t heap_now() { return heap_meter::now(); }
 size_t heap_peak() { return heap_meter::peak(); }
 void reset_heap_peak() { heap_meter::reset_peak(); }
+
+namespace {
+bool is_outside_json_destructors() {
+  void* frames[64];
+  const int n = ::backtrace(frames, 64);
+  for (int i = 0; i < n; ++i) {
+    Dl_info info{};
+    if (::dladdr(frames[i], &info) == 0 || info.dli_sname == nullptr) continue;
+    const std::string name = info.dli_sname;
+    if (name.find("basic_json") == std::string::npos) continue;
+    if (name.find("D1Ev") != std::string::npos || name.find("D2Ev") != std::string::npos ||
+        name.find("7destroy") != std::string::npos) {
+      return false;
+    }
+  }
+  return true;
+}
+}  // namespace
+
+void fail_allocation(size_t n) {
+  heap_meter::may_fail = is_outside_json_destructors;
+  heap_meter::until_failure = n;
+}
+bool allocation_failed() { return heap_meter::until_failure.exchange(0) == 0; }
 
 void expect_refused(const std::string& what, const std::function<void()>& work, const std::string& part) {
   constexpr size_t kMostBytes = 64u << 20;
@@ -95,6 +121,31 @@ void write_small_hf_model(const std::filesystem::path& folder, const Json& confi
     header[weight.name] = {{"dtype", "F32"}, {"shape", dims}, {"data_offsets", {begin, data.size()}}};
   }
   write_file_atomic(folder / "model.safetensors", safetensors_file(header.dump(), data));
+}
+
+Json write_sharded_model(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  write_file_atomic(folder / "config.json", small_hf_config().dump());
+  Json headers[2] = {Json::object(), Json::object()}, map = Json::object();
+  std::string data[2];
+  const std::vector<ExpectedWeight> weights = expected_weights(small_config());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Shape& shape = weights[i].shape;
+    const std::vector<float> values = small_weight(weights[i].name, shape);
+    std::string& bytes = data[i % 2];
+    const size_t begin = bytes.size();
+    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+    const std::vector<int64_t> dims =
+        shape.rank() == 1 ? std::vector<int64_t>{shape[0]} : std::vector<int64_t>{shape[0], shape[1]};
+    headers[i % 2][weights[i].name] = {
+        {"dtype", "F32"}, {"shape", dims}, {"data_offsets", {begin, bytes.size()}}};
+    map[weights[i].name] = i % 2 == 0 ? "a.safetensors" : "b.safetensors";
+  }
+  write_file_atomic(folder / "a.safetensors", safetensors_file(headers[0].dump(), data[0]));
+  write_file_atomic(folder / "b.safetensors", safetensors_file(headers[1].dump(), data[1]));
+  const Json index = {{"metadata", {{"total_size", 1}}}, {"weight_map", map}};
+  write_file_atomic(folder / "model.safetensors.index.json", index.dump());
+  return index;
 }
 
 std::string gguf_string(const std::string& text) { return raw<uint64_t>(text.size()) + text; }
@@ -201,6 +252,32 @@ GgufBuilder small_gguf() {
                             {}});
   }
   return file;
+}
+
+std::string gguf_part_name(size_t i, size_t n_parts) {
+  return fmt::format("m-{:05}-of-{:05}.gguf", i + 1, n_parts);
+}
+
+void set_split_keys(GgufBuilder& part, size_t number, size_t n_parts, size_t n_tensors) {
+  part.set("split.no", 2, raw(static_cast<uint16_t>(number)));
+  part.set("split.count", 2, raw(static_cast<uint16_t>(n_parts)));
+  part.set("split.tensors.count", 5, raw(static_cast<int32_t>(n_tensors)));
+}
+
+std::vector<GgufBuilder> small_gguf_parts() {
+  const GgufBuilder whole = small_gguf();
+  std::vector<GgufBuilder> parts(kSmallParts);
+  parts[0].keys = whole.keys;
+  for (size_t i = 0; i < whole.tensors.size(); ++i) {
+    parts[1 + i * (kSmallParts - 1) / whole.tensors.size()].tensors.push_back(whole.tensors[i]);
+  }
+  for (size_t i = 0; i < kSmallParts; ++i) set_split_keys(parts[i], i, kSmallParts, whole.tensors.size());
+  return parts;
+}
+
+void write_gguf_parts(const std::filesystem::path& folder, const std::vector<GgufBuilder>& parts) {
+  std::filesystem::create_directories(folder);
+  for (size_t i = 0; i < parts.size(); ++i) write_file_atomic(folder / gguf_part_name(i), parts[i].build());
 }
 
 std::shared_ptr<const Checkpoint> open_gguf_bytes(const std::string& bytes) {

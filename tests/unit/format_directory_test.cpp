@@ -20,32 +20,6 @@ namespace fs = std::filesystem;
 
 void write(const fs::path& path, const std::string& text) { write_file_atomic(path, text); }
 
-/// The small model with each weight in a shard of its own number modulo two, and the index that says so.
-Json write_sharded_model(const fs::path& folder) {
-  fs::create_directories(folder);
-  write(folder / "config.json", small_hf_config().dump());
-  Json headers[2] = {Json::object(), Json::object()}, map = Json::object();
-  std::string data[2];
-  const std::vector<ExpectedWeight> weights = expected_weights(small_config());
-  for (size_t i = 0; i < weights.size(); ++i) {
-    const Shape& shape = weights[i].shape;
-    const std::vector<float> values = small_weight(weights[i].name, shape);
-    std::string& bytes = data[i % 2];
-    const size_t begin = bytes.size();
-    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
-    const std::vector<int64_t> dims =
-        shape.rank() == 1 ? std::vector<int64_t>{shape[0]} : std::vector<int64_t>{shape[0], shape[1]};
-    headers[i % 2][weights[i].name] = {
-        {"dtype", "F32"}, {"shape", dims}, {"data_offsets", {begin, bytes.size()}}};
-    map[weights[i].name] = i % 2 == 0 ? "a.safetensors" : "b.safetensors";
-  }
-  write(folder / "a.safetensors", safetensors_file(headers[0].dump(), data[0]));
-  write(folder / "b.safetensors", safetensors_file(headers[1].dump(), data[1]));
-  const Json index = {{"metadata", {{"total_size", 1}}}, {"weight_map", map}};
-  write(folder / "model.safetensors.index.json", index.dump());
-  return index;
-}
-
 void expect_small_model(const Checkpoint& model) {
   for (const ExpectedWeight& weight : expected_weights(small_config())) {
     EXPECT_EQ(values_of(*model.require(weight.name, weight.shape)), small_weight(weight.name, weight.shape));
