@@ -12,7 +12,9 @@
 namespace chaski {
 namespace {
 
-enum TokenType : int32_t { kNormal = 1, kControl = 3, kUserDefined = 4 };
+enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4 };
+
+constexpr std::string_view kSpaceMark = "\u2581";
 
 std::string quoted(const std::string& text) { return to_json_text(Json(text)); }
 
@@ -63,7 +65,7 @@ OrderedJson bos_template(const std::string& bos, int32_t id) {
 }
 
 /// Tokens that tokenizer.json lists apart, since they are matched before the text is split.
-bool is_added(int32_t type) { return type == kControl || type == kUserDefined; }
+bool is_added(int32_t type) { return type == kUnknown || type == kControl || type == kUserDefined; }
 
 OrderedJson added_tokens_of(const TokenizerData& data) {
   OrderedJson added = OrderedJson::array();
@@ -75,7 +77,7 @@ OrderedJson added_tokens_of(const TokenizerData& data) {
                      {"lstrip", false},
                      {"rstrip", false},
                      {"normalized", false},
-                     {"special", data.token_types[id] == kControl}});
+                     {"special", data.token_types[id] != kUserDefined}});
   }
   return added;
 }
@@ -88,52 +90,111 @@ void check_texts(const TokenizerData& data, const std::string& where) {
   }
 }
 
+/// The merges by which SentencePiece's scores join pieces: every way to make a token of two, best score
+/// first.
+std::vector<std::string> merges_of_scores(const TokenizerData& data) {
+  std::unordered_set<std::string_view> pieces;
+  std::vector<size_t> order;
+  for (size_t id = 0; id < data.tokens.size(); ++id) {
+    if (data.token_types[id] != kNormal) continue;
+    pieces.insert(data.tokens[id]);
+    order.push_back(id);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return data.scores[a] > data.scores[b]; });
+  std::vector<std::string> merges;
+  for (const size_t id : order) {
+    const std::string_view piece = data.tokens[id];
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      const std::string_view left = piece.substr(0, cut), right = piece.substr(cut);
+      if (pieces.count(left) > 0 && pieces.count(right) > 0)
+        merges.push_back(fmt::format("{} {}", left, right));
+    }
+  }
+  return merges;
+}
+
 /// `"model"` of tokenizer.json, written out at once: a tree of a large vocabulary would take a hundred times
-/// its bytes. Added tokens at the end get their ids from their list; one among the others keeps its place
-/// here.
-std::string bpe_model_text(const TokenizerData& data, bool ignores_merges) {
+/// its bytes. Added tokens at the end get their ids from their list; one among the others keeps its place.
+std::string bpe_model_text(const TokenizerData& data, const TokenizerSpec& spec) {
+  const bool is_of_characters = spec.is_of_characters;
   size_t n_model = data.tokens.size();
-  while (n_model > 0 && is_added(data.token_types[n_model - 1])) --n_model;
-  std::string text =
-      R"({"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,)"
-      R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)";
-  text += fmt::format("{},\n\"vocab\":{{", ignores_merges);
+  while (!is_of_characters && n_model > 0 && is_added(data.token_types[n_model - 1])) --n_model;
+  const std::vector<std::string> merges = is_of_characters ? merges_of_scores(data) : data.merges;
+  const std::string unknown =
+      is_of_characters && spec.unk ? quoted(data.tokens[static_cast<size_t>(*spec.unk)]) : "null";
+  std::string text = fmt::format(
+      R"({{"type":"BPE","dropout":null,"unk_token":{},"continuing_subword_prefix":null,"end_of_word_suffix":null,)"
+      R"("fuse_unk":{},"byte_fallback":{},"ignore_merges":{},)",
+      unknown, is_of_characters, is_of_characters, spec.ignore_merges);
+  text += "\n\"vocab\":{";
   for (size_t id = 0; id < n_model; ++id) {
     text += fmt::format("{}\n{}:{}", id == 0 ? "" : ",", quoted(data.tokens[id]), id);
   }
   text += "},\n\"merges\":[";
-  for (size_t i = 0; i < data.merges.size(); ++i) {
-    text += fmt::format("{}\n{}", i == 0 ? "" : ",", quoted(data.merges[i]));
+  for (size_t i = 0; i < merges.size(); ++i) {
+    text += fmt::format("{}\n{}", i == 0 ? "" : ",", quoted(merges[i]));
   }
   return text + "]}";
 }
 
-std::string bpe_tokenizer_json(const TokenizerData& data, const std::string& where) {
-  const GgufVocabulary vocabulary{.model = data.gguf_model,
-                                  .pre = data.gguf_pre,
-                                  .tokens = data.tokens,
-                                  .token_types = data.token_types,
-                                  .merges = data.merges,
-                                  .scores = data.scores,
-                                  .bos = data.bos,
-                                  .eos = data.eos,
-                                  .unk = data.unk,
-                                  .add_bos = data.add_bos,
-                                  .add_space_prefix = data.add_space_prefix};
-  const TokenizerSpec spec = spec_from_gguf(vocabulary, where);
-  OrderedJson post = byte_level(true);
-  post["trim_offsets"] = false;
-  if (spec.add_bos && data.bos) post = bos_template(data.tokens[static_cast<size_t>(*data.bos)], *data.bos);
-  OrderedJson decoder = byte_level(true);
+/// The parts of tokenizer.json around the model.
+struct Pipeline {
+  OrderedJson normalizer, pre_tokenizer, post_processor, decoder;
+};
+
+Pipeline byte_level_pipeline(const TokenizerSpec& spec, const std::string& where) {
+  OrderedJson decoder = byte_level(true), post = byte_level(true);
   decoder["add_prefix_space"] = true;
+  post["trim_offsets"] = false;
+  return {nullptr, pre_tokenizer_of(spec.split, where), std::move(post), std::move(decoder)};
+}
+
+/// As Llama 2's files have it.
+Pipeline sentencepiece_pipeline(const TokenizerSpec& spec) {
+  const auto replace = [](std::string_view from, std::string_view to) {
+    return OrderedJson{{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+  };
+  OrderedJson normalizers = OrderedJson::array(), decoders = OrderedJson::array();
+  const bool has_prefix = spec.space_prefix != SpacePrefix::kNone;
+  if (has_prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
+  normalizers.push_back(replace(" ", kSpaceMark));
+  decoders.push_back(replace(kSpaceMark, " "));
+  decoders.push_back({{"type", "ByteFallback"}});
+  decoders.push_back({{"type", "Fuse"}});
+  if (has_prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  return {{{"type", "Sequence"}, {"normalizers", std::move(normalizers)}},
+          nullptr,
+          nullptr,
+          {{"type", "Sequence"}, {"decoders", std::move(decoders)}}};
+}
+
+std::string tokenizer_json_text(const TokenizerData& data, const std::string& where) {
+  const TokenizerSpec spec = spec_from_gguf({.model = data.gguf_model,
+                                             .pre = data.gguf_pre,
+                                             .tokens = data.tokens,
+                                             .token_types = data.token_types,
+                                             .merges = data.merges,
+                                             .scores = data.scores,
+                                             .bos = data.bos,
+                                             .eos = data.eos,
+                                             .unk = data.unk,
+                                             .add_bos = data.add_bos,
+                                             .add_space_prefix = data.add_space_prefix},
+                                            where);
+  Pipeline pipeline = spec.is_of_characters ? sentencepiece_pipeline(spec) : byte_level_pipeline(spec, where);
+  if (spec.add_bos && data.bos) {
+    pipeline.post_processor = bos_template(data.tokens[static_cast<size_t>(*data.bos)], *data.bos);
+  }
   const auto part = [](const char* key, const OrderedJson& value) {
     return fmt::format("\"{}\":{},\n", key, to_json_text(value));
   };
   return fmt::format("{{{}{}{}{}{}{}{}{}\"model\":{}}}\n", part("version", "1.0"),
                      part("truncation", nullptr), part("padding", nullptr),
-                     part("added_tokens", added_tokens_of(data)), part("normalizer", nullptr),
-                     part("pre_tokenizer", pre_tokenizer_of(spec.split, where)), part("post_processor", post),
-                     part("decoder", decoder), bpe_model_text(data, spec.ignore_merges));
+                     part("added_tokens", added_tokens_of(data)), part("normalizer", pipeline.normalizer),
+                     part("pre_tokenizer", pipeline.pre_tokenizer),
+                     part("post_processor", pipeline.post_processor), part("decoder", pipeline.decoder),
+                     bpe_model_text(data, spec));
 }
 
 std::string tokenizer_config_text(const Checkpoint& checkpoint) {
@@ -160,11 +221,8 @@ HfTokenizerFiles hf_tokenizer_of(const Checkpoint& checkpoint) {
   if (!data.tokenizer_json.empty()) return {data.tokenizer_json, data.tokenizer_config_json};
   if (data.tokens.empty()) return {};
   const std::string& where = checkpoint.path();
-  if (data.gguf_model != "gpt2") {
-    refuse(where, fmt::format("tokenizer model \"{}\", expected \"gpt2\"", printable(data.gguf_model)));
-  }
   check_texts(data, where);
-  return {bpe_tokenizer_json(data, where), tokenizer_config_text(checkpoint)};
+  return {tokenizer_json_text(data, where), tokenizer_config_text(checkpoint)};
 }
 
 }  // namespace chaski
