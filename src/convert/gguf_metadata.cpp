@@ -1,6 +1,8 @@
 #include "convert/gguf_metadata.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <vector>
 
 #include "convert/kept_metadata.h"
 #include "convert/tokenizer_to_gguf.h"
@@ -14,10 +16,13 @@ constexpr uint32_t kQuantizationVersion = 2;  // of the block formats, all that 
 
 GgufMetadata copied_metadata(const Checkpoint& checkpoint) {
   const GgufHeader header(std::make_shared<FileSource>(checkpoint.path()));
-  GgufMetadata metadata;
+  std::vector<std::pair<uint64_t, std::string_view>> keys;  // in the file's order
   for (const auto& [key, value] : header.values()) {
-    if (!is_key_of_file(key)) metadata.copy(header, key);
+    if (!is_key_of_file(key)) keys.emplace_back(value.offset, key);
   }
+  std::sort(keys.begin(), keys.end());
+  GgufMetadata metadata;
+  for (const auto& [offset, key] : keys) metadata.copy(header, key);
   return metadata;
 }
 

@@ -56,11 +56,8 @@ struct Output {
   std::vector<GgufTensorPlan> tensors;
   OutputReport report;
 
-  void add(WeightSourcePtr source, std::string gguf_name, DType dtype, int64_t head_dim) {
-    report.count(dtype, source->shape());
-    report.bytes_before +=
-        static_cast<uint64_t>(source->n_rows() * row_bytes(source->dtype(), source->n_cols()));
-    tensors.push_back({std::move(gguf_name), dtype, source->shape()});
+  void add(WeightSourcePtr source, std::string name, DType dtype, int64_t head_dim) {
+    tensors.push_back({std::move(name), dtype, source->shape()});
     jobs.push_back(
         {.source = std::move(source), .dtype = dtype, .part = jobs.size(), .interleaved_head_dim = head_dim});
   }
@@ -71,15 +68,17 @@ Output plan_output(const Checkpoint& checkpoint, const ModelFormat* format) {
   const ModelConfig& config = checkpoint.config();
   for (const PlannedWeight& planned : types_of(checkpoint, format)) {
     const std::string& name = planned.weight.name;
-    output.add(checkpoint.require(name, planned.weight.shape), gguf_name(name), planned.dtype,
-               interleaved_head_dim(name, config));
+    WeightSourcePtr source = checkpoint.require(name, planned.weight.shape);
+    output.report.count(planned.dtype, planned.weight.shape);
+    output.report.bytes_before +=
+        static_cast<uint64_t>(source->n_rows() * row_bytes(source->dtype(), source->n_cols()));
     count_fallback(output.report, planned);
+    output.add(std::move(source), gguf_name(name), planned.dtype, interleaved_head_dim(name, config));
   }
   if (const std::vector<float> factors = rope_factors_of(config); !factors.empty()) {
     const Shape shape{static_cast<int64_t>(factors.size())};
-    output.add(HostWeight::from_f32(std::string(kGgufRopeFactors), shape, factors),
-               std::string(kGgufRopeFactors), DType::kF32, 0);
-    output.report.n_parameters -= shape.n_elements();
+    const std::string name(kGgufRopeFactors);
+    output.add(HostWeight::from_f32(name, shape, factors), name, DType::kF32, 0);
   }
   output.report.sort_types();
   return output;
@@ -102,7 +101,7 @@ OutputReport write_gguf(const Checkpoint& checkpoint, const std::filesystem::pat
                             .n_bytes = layout.file_bytes,
                             .origin = origin_of(checkpoint, options),
                             .n_parts = output.jobs.size()});
-  report.n_continued = file.n_continued();
+  report.n_continued = std::min(file.n_continued(), report.n_weights);  // without the rotary factors
   for (size_t i = 0; i < output.jobs.size(); ++i) {
     output.jobs[i].file = &file;
     output.jobs[i].offset = layout.offsets[i];

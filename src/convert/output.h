@@ -18,9 +18,11 @@ struct OutputOptions {
   int n_threads = 0;      ///< 0: one per core
   bool replaces = false;  ///< whether a target that is there may be replaced
   bool allow_nonfinite = false;
-  std::filesystem::path adapter;  ///< folder of the LoRA adapter that the checkpoint has merged in, if any
+  std::filesystem::path adapter =
+      {};  ///< folder of the LoRA adapter that the checkpoint has merged in, if any
   const CancelToken* cancel = nullptr;
-  std::function<void(uint64_t done, uint64_t total)> on_progress;  ///< bytes of input read; caller's thread
+  std::function<void(uint64_t done, uint64_t total)> on_progress =
+      {};  ///< bytes of input read; caller's thread
 };
 
 /// What was written.

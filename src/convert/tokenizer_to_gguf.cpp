@@ -101,11 +101,9 @@ void fill_model(const TokenizerSpec& spec, TokenizerData& data) {
     return;
   }
   const auto pre = gguf_pre_name(spec.split, spec.ignore_merges);
-  if (!pre || spec.merges.empty()) {
+  if (!pre) {
     throw Error(ErrorCode::kUnsupported, "convert tokenizer",
-                fmt::format("{}: GGUF has no words for {}", spec.where,
-                            pre ? "ranks without merges" : "this way of splitting text"),
-                "a tokenizer.json beside the weights has the merges");
+                fmt::format("{}: GGUF has no name for this way of splitting text", spec.where));
   }
   data.gguf_model = "gpt2";
   data.gguf_pre = *pre;
@@ -114,12 +112,13 @@ void fill_model(const TokenizerSpec& spec, TokenizerData& data) {
   }
 }
 
-/// GGUF has one place each for the ids that end an answer, a turn and a message.
+/// GGUF has one place for the end of an answer and one for that of a turn; Llama 3's <|eot_id|> is the
+/// latter, whether it is the former too or not.
 void fill_ends(const std::vector<int32_t>& eos, TokenizerData& data) {
   if (!data.eos && !eos.empty()) data.eos = eos.front();
   for (const int32_t id : eos) {
-    const std::string& text = data.tokens[static_cast<size_t>(id)];
-    if (id != data.eos && (!data.eot || text == "<|eot_id|>")) data.eot = id;
+    const bool is_turn_end = data.tokens[static_cast<size_t>(id)] == "<|eot_id|>";
+    if (is_turn_end || (!data.eot && id != data.eos)) data.eot = id;
   }
 }
 
@@ -132,6 +131,11 @@ TokenizerData gguf_tokenizer_of(const Checkpoint& checkpoint) {
   if (text.empty()) return files;
   const std::string where = checkpoint.path() + (is_model ? "/tokenizer.model" : "/tokenizer.json");
   const TokenizerSpec spec = spec_from_tokenizer_file(text, files.tokenizer_config_json, where);
+  if (is_model && !spec.is_of_characters) {
+    throw Error(ErrorCode::kUnsupported, "convert tokenizer",
+                fmt::format("{}: GGUF has no words for ranks without merges", where),
+                "put the tokenizer.json of this model beside it, which has the merges");
+  }
   TokenizerData data;
   fill_tokens(spec, checkpoint.config().vocab, data);
   fill_model(spec, data);

@@ -59,6 +59,18 @@ void read_added_tokens(const Json& root, size_t n_ids, TokenizerSpec& spec) {
   }
 }
 
+/// A vocabulary of bytes alone needs no merges; without them, longer tokens would be joined by their ids.
+void check_merges(const TokenizerSpec& spec) {
+  if (!spec.merges.empty()) return;
+  std::vector<bool> is_added(spec.pieces.size(), false);
+  for (const AddedToken& token : spec.added) is_added[static_cast<size_t>(token.id)] = true;
+  for (size_t id = 0; id < spec.pieces.size(); ++id) {
+    if (spec.pieces[id].size() > 1 && !is_added[id]) {
+      corrupt(spec.where, "model.merges: expected a list that is not empty");
+    }
+  }
+}
+
 [[noreturn]] void refuse_form(const Json& step, std::string_view field, const TokenizerSpec& spec) {
   unsupported(spec.where, field, fmt::format("{} is not a form that chaski knows", show(step)));
 }
@@ -311,8 +323,8 @@ TokenizerSpec spec_of(std::string_view json, const Json& config, std::string_vie
   }
   spec.ignore_merges = get_bool(model, "ignore_merges", false, where);
   if (spec.pieces.empty()) corrupt(where, "model.vocab: expected an object with tokens");
-  if (spec.merges.empty()) corrupt(where, "model.merges: expected a list that is not empty");
   read_added_tokens(root, n_ids, spec);
+  check_merges(spec);
   if (spec.is_of_characters) {
     check_character_tokens(model, spec);
   } else {
