@@ -141,7 +141,12 @@ double number_for(const std::string& module, const Patterns& patterns, double ot
 // ---- adapter_model.safetensors
 
 constexpr std::string_view kPrefix = "base_model.model.";
-constexpr std::string_view kSuffixA = ".lora_A.weight", kSuffixB = ".lora_B.weight";
+struct Part {
+  std::string_view suffix;
+  WeightSourcePtr LoraPair::*field;
+};
+constexpr Part kParts[] = {
+    {".lora_A.weight", &LoraPair::a}, {".lora_B.weight", &LoraPair::b}, {".base_layer.weight", &LoraPair::w}};
 
 class Reader {
  public:
@@ -166,10 +171,11 @@ class Reader {
 
   void add(const SafetensorsEntry& entry) {
     const std::string_view name = entry.name;
-    const bool is_a = ends_with(name, kSuffixA), is_b = ends_with(name, kSuffixB);
-    if (name.substr(0, kPrefix.size()) != kPrefix || !(is_a || is_b)) refuse_name(name);
+    const auto* part = std::find_if(std::begin(kParts), std::end(kParts),
+                                    [&](const Part& p) { return ends_with(name, p.suffix); });
+    if (name.substr(0, kPrefix.size()) != kPrefix || part == std::end(kParts)) refuse_name(name);
     const std::string_view module =
-        name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffixA.size());
+        name.substr(kPrefix.size(), name.size() - kPrefix.size() - part->suffix.size());
     const std::string weight = fmt::format("{}.weight", module);
     if (weight == "lm_head.weight" && base_.tie_embeddings) {
       refuse(where(), "tensor " + printable(name) +
@@ -185,7 +191,7 @@ class Reader {
       fail(where(), fmt::format("tensor {}: expected a matrix, found shape {}", printable(name),
                                 entry.shape.to_string()));
     }
-    (is_a ? pairs_[weight].a : pairs_[weight].b) =
+    pairs_[weight].*part->field =
         std::make_shared<StoredWeight>(source_, entry.name, *entry.dtype, entry.shape, entry.offset);
   }
 
@@ -218,6 +224,7 @@ class Reader {
     const Shape& base = shapes_.at(name);
     expect_shape(*pair.a, {rank, base[1]}, rank);
     expect_shape(*pair.b, {base[0], rank}, rank);
+    if (pair.w != nullptr) expect_shape(*pair.w, base, rank);
     const double divisor = lora_.is_rank_stabilised ? std::sqrt(wanted) : wanted;
     pair.scale = static_cast<float>(alpha / divisor);
     if (!std::isfinite(pair.scale)) fail(config_where_, fmt::format("lora_alpha {} of {}", alpha, module));
@@ -290,10 +297,15 @@ void add_scaled_product(const float* b, const float* a, int64_t rank, int64_t n,
 
 class LoraWeight : public WeightSource {
  public:
-  LoraWeight(WeightSourcePtr base, LoraPair pair, DType merged, std::shared_ptr<LastMatrix> last)
-      : base_(std::move(base)), pair_(std::move(pair)), last_(std::move(last)), dtype_(merged) {}
+  LoraWeight(std::string name, WeightSourcePtr base, LoraPair pair, DType merged,
+             std::shared_ptr<LastMatrix> last)
+      : name_(std::move(name)),
+        base_(std::move(base)),
+        pair_(std::move(pair)),
+        last_(std::move(last)),
+        dtype_(merged) {}
 
-  const std::string& name() const override { return base_->name(); }
+  const std::string& name() const override { return name_; }
   DType dtype() const override { return dtype_; }
   const Shape& shape() const override { return base_->shape(); }
   std::string file() const override { return fmt::format("{} with {}", base_->file(), pair_.a->file()); }
@@ -314,6 +326,7 @@ class LoraWeight : public WeightSource {
   }
 
  private:
+  std::string name_;
   WeightSourcePtr base_;
   LoraPair pair_;
   std::shared_ptr<LastMatrix> last_;
@@ -333,11 +346,11 @@ class LoraCheckpoint : public Checkpoint {
     generation_ = base_->generation();
     const auto last = std::make_shared<LastMatrix>();
     for (const auto& [name, pair] : pairs) {
-      const WeightSourcePtr weight = base_->find(name);
+      const WeightSourcePtr weight = pair.w != nullptr ? pair.w : base_->find(name);
       CHECK(weight != nullptr, "{} is not in {}", name, path_);
       const bool stays_f16 = weight->dtype() == DType::kF16 && merged == DType::kBF16;
-      weights_.emplace(name,
-                       std::make_shared<LoraWeight>(weight, pair, stays_f16 ? DType::kF16 : merged, last));
+      weights_.emplace(
+          name, std::make_shared<LoraWeight>(name, weight, pair, stays_f16 ? DType::kF16 : merged, last));
     }
   }
 

@@ -18,6 +18,7 @@ namespace chaski {
 struct LoraPair {
   WeightSourcePtr a;  ///< [rank, in]; f32, f16 or bf16
   WeightSourcePtr b;  ///< [out, rank]
+  WeightSourcePtr w;  ///< [out, in], where the adapter brings its own, as PEFT's do for lm_head; else null
   float scale = 0;    ///< alpha / rank, or alpha / √rank
 };
 

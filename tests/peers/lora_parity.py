@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """A LoRA adapter made and applied by PEFT, and the same applied by chaski: the same greedy ids.
 
-    lora_parity.py --chaski PROGRAM [--convert convert_hf_to_gguf.py] [--out FOLDER]
+    lora_parity.py --chaski PROGRAM [--out FOLDER]
 
 Random Llama models, head tied and not; all seven linear layers adapted (and the head, where it has a weight of its
-own), with patterns and rslora in turn. With --convert, the base is read as the GGUF file that llama.cpp's script makes
-of it, too. Needs torch, transformers, tokenizers, peft (tools/peers-heavy.txt).
+own), with patterns and rslora in turn. The base is read as it was saved, and as the GGUF file that chaski makes of it.
+Needs torch, transformers, tokenizers, peft (tools/peers-heavy.txt).
 """
 import argparse
 import json
@@ -33,7 +33,8 @@ CASES = {
 
 def make_tokenizer(folder):
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={piece: i for i, piece in enumerate(alphabet)}, merges=[]))
+    vocab = {piece: i for i, piece in enumerate([*alphabet, "th"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[("t", "h")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
@@ -42,7 +43,7 @@ def make_tokenizer(folder):
 def make_base(folder, tied, seed):
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=256, hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=257, hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=32, max_position_embeddings=2048, rms_norm_eps=1e-5, rope_theta=500000.0,
         rope_scaling=dict(rope_type="llama3", factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
                           original_max_position_embeddings=512),
@@ -78,7 +79,6 @@ def peft_ids(model, prompt_ids):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--chaski", required=True)
-    parser.add_argument("--convert", help="llama.cpp's convert_hf_to_gguf.py")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
     out = args.out or pathlib.Path(tempfile.mkdtemp())
@@ -88,11 +88,8 @@ def main():
             base, adapter = out / f"base-{tied}-{case}", out / f"adapter-{tied}-{case}"
             make_base(base, tied, seed=number)
             make_adapter(base, adapter, tied, options)
-            bases = [base]
-            if args.convert:
-                bases.append(base.with_suffix(".gguf"))
-                subprocess.run([sys.executable, args.convert, str(base), "--outfile", str(bases[1]), "--outtype", "f32"],
-                               check=True, capture_output=True)
+            bases = [base, base.with_suffix(".gguf")]
+            subprocess.run([args.chaski, "convert", str(base), str(bases[1])], check=True, capture_output=True)
             plain = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
             before = [peft_ids(plain, chaski(args.chaski, base, adapter, p)["prompt_ids"]) for p in PROMPTS]
             model = PeftModel.from_pretrained(plain, adapter).eval()

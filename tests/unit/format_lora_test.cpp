@@ -243,6 +243,15 @@ TEST(Lora, TheHeadIsAdaptedWhereItHasAWeightOfItsOwn) {
   Adapter adapter;
   adapter.add_pair("lm_head", 32, 8, 2);
   EXPECT_EQ(adapter.read().count("lm_head.weight"), 1u);
+  const TemporaryFolder folder;
+  write_small_hf_model(folder.path() / "base", small_hf_config());
+  adapter.add("lm_head.base_layer.weight", {32, 8});  // as PEFT saves it beside an adapted head
+  adapter.write(folder.path() / "adapter");
+  const auto model =
+      with_lora(Checkpoint::open((folder.path() / "base").string()), folder.path() / "adapter", DType::kF32);
+  const LoraPair pair = adapter.read().at("lm_head.weight");
+  expect_close(values_of(*model->find("lm_head.weight")), merged_by_hand(values_of(*pair.w), pair), 1e-6f);
+  EXPECT_EQ(model->find("lm_head.weight")->name(), "lm_head.weight");
   ModelConfig tied = small_config();
   tied.tie_embeddings = true;
   expect_refused(
