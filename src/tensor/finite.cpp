@@ -45,23 +45,26 @@ ScalePlaces places_of(DType dtype) {
 /// to such a number, it carries into the sign's place.
 template <typename Bits, Bits kUnit>
 struct Pattern {
+  static constexpr int64_t kBytes = sizeof(Bits);
   static constexpr Bits kSign = static_cast<Bits>(Bits{1} << (8 * sizeof(Bits) - 1));
   static Bits carry(Bits bits) {
     return static_cast<Bits>(static_cast<Bits>((bits & static_cast<Bits>(~kSign)) + kUnit) & kSign);
   }
 
   static std::optional<int64_t> first(const std::byte* row, int64_t n) {
-    constexpr int64_t kTile = 128;  // a fixed length, so that the compiler makes vectors of it
-    Bits tile[kTile];
-    for (int64_t at = 0; at < n; at += kTile) {
-      const int64_t count = std::min(kTile, n - at);
-      if (count < kTile) std::fill(tile + count, tile + kTile, Bits{0});
-      std::memcpy(tile, row + at * static_cast<int64_t>(sizeof(Bits)),
-                  static_cast<size_t>(count) * sizeof(Bits));
+    constexpr int64_t kTile = 256;  // a fixed length, so that the compiler makes vectors of it
+    int64_t at = 0;
+    for (; at + kTile <= n; at += kTile) {
+      Bits tile[kTile];
+      std::memcpy(tile, row + at * kBytes, sizeof tile);
       Bits found = 0;
       for (int64_t i = 0; i < kTile; ++i) found = static_cast<Bits>(found | carry(tile[i]));
-      if (found == 0) continue;
-      return at + (std::find_if(tile, tile + count, [](Bits bits) { return carry(bits) != 0; }) - tile);
+      if (found != 0) break;
+    }
+    for (; at < n; ++at) {
+      Bits bits;
+      std::memcpy(&bits, row + at * kBytes, sizeof bits);
+      if (carry(bits) != 0) return at;
     }
     return std::nullopt;
   }
