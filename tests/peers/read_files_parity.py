@@ -40,9 +40,9 @@ def make_random_model(trained, folder):
     torch.manual_seed(7)
     model = LlamaForCausalLM(LlamaConfig(
         vocab_size=config.vocab_size, hidden_size=256, intermediate_size=512, num_hidden_layers=3, num_attention_heads=8,
-        num_key_value_heads=2, head_dim=32, max_position_embeddings=4096, rms_norm_eps=1e-6, rope_theta=500000.0,
-        rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                          original_max_position_embeddings=256),
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=131072, rms_norm_eps=1e-6, rope_theta=500000.0,
+        rope_scaling=dict(rope_type="llama3", factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                          original_max_position_embeddings=8192),
         tie_word_embeddings=False, bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id,
         initializer_range=0.15))
     for name, parameter in model.named_parameters():

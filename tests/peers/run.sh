@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh PYTHON BUILD: compares with the heavy peers, and makes the golden files anew to see whether they still hold.
-# Called by ./dev test --peers; PYTHON has the packages of tools/peers-heavy.txt.
+# Called by ./dev test --peers; PYTHON has the packages of tools/peers-heavy.txt. llama.cpp's converter comes with the
+# source package of llama-cpp-python; it and the texts of the small trained model are kept in .cache.
 set -euo pipefail
 python=$1 build=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -11,3 +12,19 @@ trap 'rm -rf "$fresh"' EXIT
 "$python" tests/parity/logits_parity.py --n 20 --score-logits "$build/score_logits" --chaski "$build/chaski" \
   --goldens "$fresh" --gguf "$gguf"
 "$python" tests/parity/sampling_parity.py --n 1000 --seed 1 --peer transformers --filter-logits "$build/filter_logits"
+
+rival=$(grep '^llama-cpp-python==' tools/peers-heavy.txt)
+sources=.cache/${rival//==/-}
+if [[ ! -d $sources ]]; then
+  "$python" -m pip download --quiet --no-deps --no-binary llama-cpp-python -d "$fresh" "$rival"
+  mkdir -p "$sources.partial"
+  tar -xzf "$fresh"/llama_cpp_python-*.tar.gz -C "$sources.partial" --strip-components=1
+  mv "$sources.partial" "$sources"
+fi
+"$python" tools/train_tiny.py --packages .cache/texts --out "$fresh/trained" --steps 60
+model_files=(--chaski "$build/chaski" --score-logits "$build/score_logits" --dequantize "$build/dequantize_blocks"
+  --model "$fresh/trained" --convert "$sources/vendor/llama.cpp/convert_hf_to_gguf.py")
+"$python" tests/peers/read_files_parity.py "${model_files[@]}"
+"$python" tests/peers/written_files_parity.py "${model_files[@]}"
+"$python" tests/peers/quantize_types_parity.py --chaski "$build/chaski"
+"$python" tests/peers/lora_parity.py --chaski "$build/chaski"
