@@ -127,7 +127,8 @@ AddedTokens make_added(const TokenizerSpec& spec) {
     const std::string& text = spec.pieces[id];
     if (is_done[id]) corrupt(spec.where, fmt::format("added token {} stands twice", id));
     is_done[id] = true;
-    if (!token.is_matched) return;
+    // Text is valid UTF-8; what is not would match in the middle of a character.
+    if (!token.is_matched || !is_valid_utf8(text)) return;
     if (text.empty() || text.size() > AddedTokens::kMaxBytes) {
       corrupt(spec.where, fmt::format("added token {} has {} bytes, expected 1 to {}", id, text.size(),
                                       AddedTokens::kMaxBytes));

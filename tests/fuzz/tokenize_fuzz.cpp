@@ -1,9 +1,9 @@
-// Any text, with any plain spans and stop strings, on a small vocabulary with every byte: what is encoded
-// decodes to the same text, ids are in range, special tokens appear only where they may, and the stream
-// agrees with the decode. Input: rule, two span places (one byte each), then the text; a 0xFF byte in the
-// text ends the stop string before it.
+// Any text, with any plain spans and stop strings, on a small vocabulary with every byte, split by every
+// rule, or of SentencePiece's kind: what is encoded decodes to the same text, ids are in range, special
+// tokens appear only where they may, and the stream agrees with the decode. Input: rule, two span places (one
+// byte each), then the text, of which 96 bytes are looked at; a 0xFF byte in it ends the stop string before
+// it.
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -48,6 +48,31 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+/// The same pieces by characters, with the bytes apart and a space before text.
+Tokenizer make_character_tokenizer() {
+  chaski::TokenizerSpec spec;
+  const auto add = [&spec](std::string piece, float score) {
+    spec.pieces.push_back(std::move(piece));
+    spec.scores.push_back(score);
+  };
+  for (int byte = 0; byte < 256; ++byte) {
+    add(std::string(1, static_cast<char>(byte)), 0);
+    spec.byte_tokens[static_cast<size_t>(byte)] = byte;
+  }
+  for (const char* piece : {" ", "a", "b", "\u4E2D", "'", "s", "<", "|"}) add(piece, -100);
+  float score = 0;
+  for (const char* piece : {"aa", "aaaa", "  ", " a", "a b", "ab", "'s", "\u4E2D\u4E2D", "<|"})
+    add(piece, --score);
+  spec.is_special.resize(spec.pieces.size(), false);
+  for (const char* special : {"<|a|>", "<|a|>b", "|>", "<s>"}) add(special, 0);
+  spec.is_special.resize(spec.pieces.size(), true);
+  spec.is_of_characters = true;
+  spec.split = SplitRule::kWhole;
+  spec.space_prefix = chaski::SpacePrefix::kFirstUnspaced;
+  spec.where = "fuzz";
+  return Tokenizer(std::move(spec));
+}
+
 void check_spans(const Tokenizer& tokenizer, std::string_view text, size_t begin, size_t end) {
   const std::vector<chaski::PlainSpan> all{{0, text.size()}};
   require(tokenizer.encode_rendered(text, all) == tokenizer.encode(text));
@@ -82,15 +107,55 @@ void check_stream(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
   }
 }
 
+/// Splitting cuts the text and does nothing else to it.
+void check_split(SplitRule rule, std::string_view text) {
+  const std::string valid = chaski::replace_invalid_utf8(text);
+  std::string joined;
+  for (chaski::Splitter splitter(rule, valid); !splitter.at_end();) {
+    const std::string_view piece = splitter.next();
+    require(!piece.empty() && chaski::is_valid_utf8(piece));
+    joined += piece;
+  }
+  require(joined == valid);
+}
+
+/// The text with SentencePiece's space spelled as one, and the space that is put before it.
+std::string spaced(std::string_view text) {
+  constexpr std::string_view kMark = "\u2581";
+  std::string valid = chaski::replace_invalid_utf8(text);
+  for (size_t at = valid.find(kMark); at != valid.npos; at = valid.find(kMark, at)) valid.replace(at, 3, " ");
+  return (valid.empty() || valid[0] == ' ' ? "" : " ") + valid;
+}
+
+void check_characters(std::string_view text) {
+  static const Tokenizer kTokenizer = make_character_tokenizer();
+  const auto ids = kTokenizer.encode(text);
+  for (const int32_t id : ids) require(id >= 0 && id < kTokenizer.vocab_size() && !kTokenizer.is_special(id));
+  require(kTokenizer.decode(ids, false) == spaced(text));
+  check_stream(kTokenizer, ids, {});
+  for (const int32_t id : kTokenizer.encode(text, {.parse_special = true})) {
+    require(id >= 0 && id < kTokenizer.vocab_size());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::array<Tokenizer, 3> kTokenizers = {make_tokenizer(SplitRule::kLlama3),
-                                                       make_tokenizer(SplitRule::kSmolLm),
-                                                       make_tokenizer(SplitRule::kGpt2)};
+  constexpr size_t kRules = static_cast<size_t>(SplitRule::kBeforeEachSpace) + 1;
+  static const std::vector<Tokenizer> kTokenizers = [] {
+    std::vector<Tokenizer> all;
+    for (size_t rule = 0; rule < kRules; ++rule) all.push_back(make_tokenizer(static_cast<SplitRule>(rule)));
+    return all;
+  }();
   if (size < 3) return 0;
-  const Tokenizer& tokenizer = kTokenizers[data[0] % 3];
-  const std::string_view text(reinterpret_cast<const char*>(data) + 3, size - 3);
+  const size_t choice = data[0] % (kRules + 1);
+  const std::string_view text(reinterpret_cast<const char*>(data) + 3, std::min<size_t>(size - 3, 96));
+  if (choice == kRules) {
+    check_characters(text);
+    return 0;
+  }
+  const Tokenizer& tokenizer = kTokenizers[choice];
+  check_split(static_cast<SplitRule>(choice), text);
 
   const auto ids = tokenizer.encode(text);
   for (const int32_t id : ids) require(id >= 0 && id < tokenizer.vocab_size() && !tokenizer.is_special(id));
@@ -108,8 +173,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
        at = end + 1, end = text.find('\xFF', at)) {
     stops.emplace_back(text.substr(at, end - at));
   }
-  check_stream(tokenizer, raw, {});
-  check_stream(tokenizer, raw, stops);
-  check_stream(tokenizer, tokenizer.encode(text, {.parse_special = true}), stops);
+  switch (data[1] % 3) {
+    case 0:
+      check_stream(tokenizer, raw, {});
+      break;
+    case 1:
+      check_stream(tokenizer, raw, stops);
+      break;
+    default:
+      check_stream(tokenizer, tokenizer.encode(text, {.parse_special = true}), stops);
+  }
   return 0;
 }

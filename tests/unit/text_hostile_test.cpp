@@ -153,6 +153,13 @@ TEST(HostileTokenizer, H57AddedTokensThatShareTextMatchTheLongestAndTakeTheirSpa
   EXPECT_THAT(encode("<a><a><b"), ElementsAre(256, 256, '<', 'b'));
 }
 
+TEST(HostileTokenizer, H57AddedTokensThatAreNoCharactersCutNone) {
+  TokenizerSpec spec = small_spec({}, {"\xB8", "\xE4"});
+  spec.split = SplitRule::kLlama3;
+  const Tokenizer tokenizer{spec};
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a中", {.parse_special = true}), true), "a中");
+}
+
 TEST(HostileTokenizer, H58UnknownAndDeeplyNestedStepsAreRefused) {
   Json nested = {{"type", "NFC"}};
   for (int i = 0; i < 30; ++i) nested = {{"type", "Sequence"}, {"normalizers", Json::array({nested})}};
