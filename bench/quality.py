@@ -120,6 +120,15 @@ def measure(args):
             "unquantised": unquantised, "rows": rows}
 
 
+def rounded(value):
+    """Six digits say what can be compared."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def machine():
     facts = pathlib.Path("/proc/cpuinfo").read_text()
     name = re.search(r"model name\s*: (.*)", facts)[1]
@@ -192,7 +201,7 @@ def main():
     args = parser.parse_args()
     result = json.loads(args.from_json.read_text()) if args.from_json else measure(args)
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        args.json.write_text(json.dumps(rounded(result)).replace(' {"format"', '\n{"format"') + "\n")
     if args.update_docs:
         update_docs(result, args.update_docs)
     print("\n\n".join(tables(result, "en")))
