@@ -21,11 +21,10 @@ enum TokenType : int32_t {
 };
 
 /// The text of "pad_token" and its like in tokenizer_config.json: a string, or an object with its content.
-std::string token_text(const Json& config, const char* key) {
+std::string token_text(const Json& config, const char* key, const std::string& where) {
   const auto it = config.find(key);
-  if (it == config.end()) return {};
-  if (it->is_string()) return it->get<std::string>();
-  return it->is_object() ? it->value("content", std::string()) : std::string();
+  if (it == config.end() || it->is_null()) return {};
+  return it->is_object() ? get_string(*it, "content", "", where) : get_string(config, key, "", where);
 }
 
 std::optional<int32_t> id_of(const TokenizerSpec& spec, const std::string& text) {
@@ -136,6 +135,7 @@ TokenizerData gguf_tokenizer_of(const Checkpoint& checkpoint) {
                 fmt::format("{}: GGUF has no words for ranks without merges", where),
                 "put the tokenizer.json of this model beside it, which has the merges");
   }
+  const Tokenizer checked(spec);  // throws where ids, scores or lengths are no tokenizer's
   TokenizerData data;
   fill_tokens(spec, checkpoint.config().vocab, data);
   fill_model(spec, data);
@@ -145,8 +145,8 @@ TokenizerData gguf_tokenizer_of(const Checkpoint& checkpoint) {
   data.add_bos = spec.add_bos;
   if (!files.tokenizer_config_json.empty()) {
     const Json config = parse_json(files.tokenizer_config_json, where);
-    data.pad = id_of(spec, token_text(config, "pad_token"));
-    if (!data.unk) data.unk = id_of(spec, token_text(config, "unk_token"));
+    data.pad = id_of(spec, token_text(config, "pad_token", where));
+    if (!data.unk) data.unk = id_of(spec, token_text(config, "unk_token", where));
   }
   return data;
 }

@@ -1,8 +1,13 @@
 #include "convert/tokenizer_to_hf.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -67,19 +72,40 @@ OrderedJson bos_template(const std::string& bos, int32_t id) {
 /// Tokens that tokenizer.json lists apart, since they are matched before the text is split.
 bool is_added(int32_t type) { return type == kUnknown || type == kControl || type == kUserDefined; }
 
-OrderedJson added_tokens_of(const TokenizerData& data) {
-  OrderedJson added = OrderedJson::array();
+/// The text of tokenizer.json as it grows, which may be far larger than the arrays it comes from: every way
+/// to cut a piece in two may be a merge. Refused where it passes what is read here.
+class GrowingText {
+ public:
+  explicit GrowingText(std::string where) : where_(std::move(where)) {}
+
+  template <typename... Args>
+  void append(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
+    if (text_.size() > kMaxBytes) {
+      refuse(where_, fmt::format("the tokenizer would be a tokenizer.json of more than {} bytes", kMaxBytes));
+    }
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  static constexpr size_t kMaxBytes = 64u << 20;
+
+  std::string where_, text_;
+};
+
+void append_added_tokens(const TokenizerData& data, GrowingText& text) {
+  const char* comma = "";
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     if (!is_added(data.token_types[id])) continue;
-    added.push_back({{"id", id},
-                     {"content", data.tokens[id]},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", data.token_types[id] != kUserDefined}});
+    const OrderedJson token = {{"id", id},
+                               {"content", data.tokens[id]},
+                               {"single_word", false},
+                               {"lstrip", false},
+                               {"rstrip", false},
+                               {"normalized", false},
+                               {"special", data.token_types[id] != kUserDefined}};
+    text.append("{}{}", std::exchange(comma, ","), to_json_text(token));
   }
-  return added;
 }
 
 void check_texts(const TokenizerData& data, const std::string& where) {
@@ -92,7 +118,8 @@ void check_texts(const TokenizerData& data, const std::string& where) {
 
 /// The merges by which SentencePiece's scores join pieces: every way to make a token of two, best score
 /// first.
-std::vector<std::string> merges_of_scores(const TokenizerData& data) {
+template <typename OnMerge>
+void for_merges_of_scores(const TokenizerData& data, const OnMerge& on_merge) {
   std::unordered_set<std::string_view> pieces;
   std::vector<size_t> order;
   for (size_t id = 0; id < data.tokens.size(); ++id) {
@@ -102,40 +129,42 @@ std::vector<std::string> merges_of_scores(const TokenizerData& data) {
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return data.scores[a] > data.scores[b]; });
-  std::vector<std::string> merges;
   for (const size_t id : order) {
     const std::string_view piece = data.tokens[id];
     for (size_t cut = 1; cut < piece.size(); ++cut) {
       const std::string_view left = piece.substr(0, cut), right = piece.substr(cut);
-      if (pieces.count(left) > 0 && pieces.count(right) > 0)
-        merges.push_back(fmt::format("{} {}", left, right));
+      if (pieces.count(left) > 0 && pieces.count(right) > 0) on_merge(fmt::format("{} {}", left, right));
     }
   }
-  return merges;
 }
 
 /// `"model"` of tokenizer.json, written out at once: a tree of a large vocabulary would take a hundred times
 /// its bytes. Added tokens at the end get their ids from their list; one among the others keeps its place.
-std::string bpe_model_text(const TokenizerData& data, const TokenizerSpec& spec) {
+void append_bpe_model(const TokenizerData& data, const TokenizerSpec& spec, GrowingText& text) {
   const bool is_of_characters = spec.is_of_characters;
   size_t n_model = data.tokens.size();
   while (!is_of_characters && n_model > 0 && is_added(data.token_types[n_model - 1])) --n_model;
-  const std::vector<std::string> merges = is_of_characters ? merges_of_scores(data) : data.merges;
   const std::string unknown =
       is_of_characters && spec.unk ? quoted(data.tokens[static_cast<size_t>(*spec.unk)]) : "null";
-  std::string text = fmt::format(
+  text.append(
       R"({{"type":"BPE","dropout":null,"unk_token":{},"continuing_subword_prefix":null,"end_of_word_suffix":null,)"
       R"("fuse_unk":{},"byte_fallback":{},"ignore_merges":{},)",
       unknown, is_of_characters, is_of_characters, spec.ignore_merges);
-  text += "\n\"vocab\":{";
+  text.append("\n\"vocab\":{{");
   for (size_t id = 0; id < n_model; ++id) {
-    text += fmt::format("{}\n{}:{}", id == 0 ? "" : ",", quoted(data.tokens[id]), id);
+    text.append("{}\n{}:{}", id == 0 ? "" : ",", quoted(data.tokens[id]), id);
   }
-  text += "},\n\"merges\":[";
-  for (size_t i = 0; i < merges.size(); ++i) {
-    text += fmt::format("{}\n{}", i == 0 ? "" : ",", quoted(merges[i]));
+  text.append("}},\n\"merges\":[");
+  const char* comma = "";
+  const auto add = [&](const std::string& merge) {
+    text.append("{}\n{}", std::exchange(comma, ","), quoted(merge));
+  };
+  if (is_of_characters) {
+    for_merges_of_scores(data, add);
+  } else {
+    for (const std::string& merge : data.merges) add(merge);
   }
-  return text + "]}";
+  text.append("]}}");
 }
 
 /// The parts of tokenizer.json around the model.
@@ -182,19 +211,30 @@ std::string tokenizer_json_text(const TokenizerData& data, const std::string& wh
                                              .add_bos = data.add_bos,
                                              .add_space_prefix = data.add_space_prefix},
                                             where);
+  const Tokenizer checked(spec);  // throws where ids, scores or lengths are no tokenizer's
   Pipeline pipeline = spec.is_of_characters ? sentencepiece_pipeline(spec) : byte_level_pipeline(spec, where);
   if (spec.add_bos && data.bos) {
     pipeline.post_processor = bos_template(data.tokens[static_cast<size_t>(*data.bos)], *data.bos);
   }
-  const auto part = [](const char* key, const OrderedJson& value) {
-    return fmt::format("\"{}\":{},\n", key, to_json_text(value));
+  GrowingText text(where);
+  const auto append_part = [&](const char* key, const OrderedJson& value) {
+    text.append("\"{}\":{},\n", key, to_json_text(value));
   };
-  return fmt::format("{{{}{}{}{}{}{}{}{}\"model\":{}}}\n", part("version", "1.0"),
-                     part("truncation", nullptr), part("padding", nullptr),
-                     part("added_tokens", added_tokens_of(data)), part("normalizer", pipeline.normalizer),
-                     part("pre_tokenizer", pipeline.pre_tokenizer),
-                     part("post_processor", pipeline.post_processor), part("decoder", pipeline.decoder),
-                     bpe_model_text(data, spec));
+  text.append("{{");
+  append_part("version", "1.0");
+  append_part("truncation", nullptr);
+  append_part("padding", nullptr);
+  text.append("\"added_tokens\":[");
+  append_added_tokens(data, text);
+  text.append("],\n");
+  append_part("normalizer", pipeline.normalizer);
+  append_part("pre_tokenizer", pipeline.pre_tokenizer);
+  append_part("post_processor", pipeline.post_processor);
+  append_part("decoder", pipeline.decoder);
+  text.append("\"model\":");
+  append_bpe_model(data, spec, text);
+  text.append("}}\n");
+  return text.take();
 }
 
 std::string tokenizer_config_text(const Checkpoint& checkpoint) {

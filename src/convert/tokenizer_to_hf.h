@@ -13,7 +13,8 @@ struct HfTokenizerFiles {
 
 /// Files that give the same ids with transformers as `checkpoint`'s tokenizer here, with its chat template;
 /// the model's own where it comes from such a folder. Throws Error(kUnsupported) naming what has no words in
-/// tokenizer.json.
+/// tokenizer.json or would make it larger than 64 MiB, Error(kCorrupt) for a vocabulary no tokenizer is made
+/// of.
 HfTokenizerFiles hf_tokenizer_of(const Checkpoint& checkpoint);
 
 }  // namespace chaski

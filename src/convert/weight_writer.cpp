@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -16,6 +17,10 @@ namespace {
 /// Bytes read at once: large for the file system, small beside a core's second cache.
 constexpr int64_t kPieceBytes = 1 << 20;
 
+/// Above what any format of blocks holds: the largest f16 times the largest sub-scale times the largest code.
+/// Far above it the squares that the search for scales sums up overflow, and what comes out is zeros.
+constexpr float kLargestInBlocks = 65504.0f * 128 * 128;
+
 /// Rows [first, first + count) of a job.
 struct Piece {
   size_t job;
@@ -27,6 +32,12 @@ struct Workspace {
   std::vector<std::byte> stored, out;
   std::vector<float> row;
 };
+
+bool has_larger(std::span<const float> row, float limit) {
+  int larger = 0;  // counted without a branch, many at a time
+  for (const float x : row) larger |= static_cast<int>(std::fabs(x) > limit);
+  return larger != 0;
+}
 
 class Writer {
  public:
@@ -90,7 +101,7 @@ class Writer {
     std::span<const std::byte> out = work.stored;
     if (source.dtype() != job.dtype || job.interleaved_head_dim > 0) {
       work.out.resize(static_cast<size_t>(piece.count * out_stride));
-      convert(job, piece.count, work);
+      convert(piece, work);
       out = work.out;
       // A number that is finite as it is stored may be too large for a scale or for f16.
       if (!options_.allow_nonfinite) note_first_bad(piece, job.dtype, n_cols, out);
@@ -102,15 +113,17 @@ class Writer {
     }
   }
 
-  static void convert(const WeightJob& job, int64_t n_rows, Workspace& work) {
+  void convert(const Piece& piece, Workspace& work) {
+    const WeightJob& job = jobs_[piece.job];
     const DType from = job.source->dtype();
     const int64_t n_cols = job.source->n_cols();
     const int64_t stride = row_bytes(from, n_cols), out_stride = row_bytes(job.dtype, n_cols);
     const int64_t head_dim = job.interleaved_head_dim, half = head_dim / 2;
     const bool is_copy = from == job.dtype;
+    const bool has_limit = format_of(job.dtype).is_quantized() && !options_.allow_nonfinite;
     const RowCodec reader = row_codec(from), writer = row_codec(job.dtype);
     work.row.resize(static_cast<size_t>(n_cols));
-    for (int64_t row = 0; row < n_rows; ++row) {
+    for (int64_t row = 0; row < piece.count; ++row) {
       const int64_t in_head = head_dim > 0 ? row % head_dim : 0;
       const int64_t to = head_dim > 0 ? row - in_head + 2 * (in_head % half) + in_head / half : row;
       const std::byte* in = work.stored.data() + row * stride;
@@ -119,6 +132,7 @@ class Writer {
         std::memcpy(out, in, static_cast<size_t>(stride));
       } else {
         reader.dequantize_row(in, work.row.data(), n_cols);
+        if (has_limit && has_larger(work.row, kLargestInBlocks)) note_bad(piece, row);
         writer.quantize_row(work.row.data(), out, n_cols);
       }
     }
@@ -129,11 +143,15 @@ class Writer {
     for (int64_t row = 0; row < piece.count; ++row) {
       const auto bytes = rows.subspan(static_cast<size_t>(row * stride), static_cast<size_t>(stride));
       if (!first_nonfinite(dtype, bytes, n_cols)) continue;
-      const uint64_t key = bad_key(piece, row);
-      uint64_t seen = first_bad_.load();
-      while (key < seen && !first_bad_.compare_exchange_weak(seen, key)) {
-      }
+      note_bad(piece, row);
       return;
+    }
+  }
+
+  void note_bad(const Piece& piece, int64_t row_in_piece) {
+    const uint64_t key = bad_key(piece, row_in_piece);
+    uint64_t seen = first_bad_.load();
+    while (key < seen && !first_bad_.compare_exchange_weak(seen, key)) {
     }
   }
 

@@ -201,6 +201,20 @@ TEST_F(ConvertOutput, ANumberTooLargeForTheTypeIsRefused) {
   write_gguf(large, in("a.gguf"), &model_format_named("bf16"), {});
 }
 
+TEST_F(ConvertOutput, ANumberThatNoBlockHoldsIsRefusedAndNoneBecomesZeros) {
+  for (const float number : {1e9f, -1e12f, 1e15f, -1e20f, 3e38f}) {
+    const auto large = checkpoint_with(number, 777);
+    for (const char* format :
+         {"q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl", "iq4_xs", "q4_0", "q5_1", "q8_0"}) {
+      std::string message;
+      const auto write = [&] { write_gguf(large, in("a.gguf"), &model_format_named(format), {}); };
+      EXPECT_EQ(code_of(write, &message), ErrorCode::kCorrupt) << format << " " << number;
+      EXPECT_NE(message.find("too large"), std::string::npos) << message;
+      EXPECT_TRUE(fs::is_empty(folder_.path()));
+    }
+  }
+}
+
 TEST_F(ConvertOutput, AnInterruptedFileIsContinuedAndIsTheSameInTheEnd) {
   const ModelFormat& format = model_format_named("q8_0");
   write_gguf(*tiny(), in("whole.gguf"), &format, {});
