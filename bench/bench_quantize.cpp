@@ -29,7 +29,8 @@ double best_rate(double n, double seconds, Work work) {
   return n / best * 1e-6;
 }
 
-void bench(const BlockFormat& format, const std::vector<float>& weights, int64_t rows, double seconds) {
+/// Whether all instruction sets gave the same blocks.
+bool bench(const BlockFormat& format, const std::vector<float>& weights, int64_t rows, double seconds) {
   const auto columns = static_cast<int64_t>(weights.size()) / rows;
   const int64_t stride = chaski::row_bytes(format.dtype, columns);
   const auto n = static_cast<double>(weights.size());
@@ -38,6 +39,7 @@ void bench(const BlockFormat& format, const std::vector<float>& weights, int64_t
   for (int64_t r = 0; r < rows; ++r) {
     format.quantize_row(weights.data() + r * columns, expected.data() + r * stride, columns);
   }
+  bool agrees = true;
   for (const char* isa : {"scalar", "avx2", "avx512"}) {
     chaski::RowCodec codec;
     try {
@@ -57,7 +59,9 @@ void bench(const BlockFormat& format, const std::vector<float>& weights, int64_t
     });
     fmt::print("| {} | {} | {:.0f} | {:.0f} |{}\n", format.name, isa, quantized, dequantized,
                blocks == expected ? "" : " DIFFERENT");
+    agrees = agrees && blocks == expected;
   }
+  return agrees;
 }
 
 }  // namespace
@@ -73,7 +77,9 @@ int main(int argc, char** argv) {
     weights[i] = static_cast<float>(0.04 * sum);
   }
   fmt::print("| format | code path | quantize, M/s | dequantize, M/s |\n| --- | --- | ---: | ---: |\n");
+  bool agrees = true;
   for (const BlockFormat& format : chaski::all_formats()) {
-    if (format.quantize_row != nullptr) bench(format, weights, rows, seconds);
+    if (format.quantize_row != nullptr) agrees = bench(format, weights, rows, seconds) && agrees;
   }
+  return agrees ? 0 : 1;
 }

@@ -96,7 +96,9 @@ def documents_of_packages(folder):
             subprocess.run(["apt-get", "download", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         tree = folder / package
         if not tree.exists():
-            subprocess.run(["dpkg-deb", "-x", sorted(folder.glob(f"{package}_*.deb"))[-1], tree], check=True)
+            partial = folder / f"{package}.partial"
+            subprocess.run(["dpkg-deb", "-x", sorted(folder.glob(f"{package}_*.deb"))[-1], partial], check=True)
+            partial.rename(tree)
         for path in sorted(p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()):
             found += documents_of(path)
     return found, [p.name for package in PACKAGES for p in sorted(folder.glob(f"{package}_*.deb"))[-1:]]
@@ -188,7 +190,7 @@ def unigram_loss(training, held_out, vocab):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, type=pathlib.Path)
-    parser.add_argument("--text", nargs="+", type=pathlib.Path, help="UTF-8 files; paragraphs are cut into documents")
+    parser.add_argument("--text", nargs="+", type=pathlib.Path, help="UTF-8 files, cut into documents of 4000 characters")
     parser.add_argument("--packages", type=pathlib.Path, default=pathlib.Path("build/texts"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=8, help=f"windows of {WINDOW} tokens in a step")

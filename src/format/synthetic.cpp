@@ -216,7 +216,7 @@ ModelConfig config_of(const NamedShape& shape) {
 }
 
 TokenizerData tokenizer_of(const ModelConfig& config) {
-  constexpr int32_t kNormal = 1, kControl = 3;
+  constexpr int32_t kNormal = 1, kControl = 3, kUnused = 5;
   TokenizerData data;
   data.gguf_model = "gpt2";
   data.gguf_pre = "llama-bpe";
@@ -226,7 +226,8 @@ TokenizerData tokenizer_of(const ModelConfig& config) {
   }
   const auto n_plain = static_cast<size_t>(config.vocab - kLlama3Specials);
   for (size_t i = 0; data.tokens.size() < n_plain; ++i) data.tokens.push_back(fmt::format("<|dummy_{}|>", i));
-  data.token_types.assign(n_plain, kNormal);
+  data.token_types.assign(256, kNormal);
+  data.token_types.resize(n_plain, kUnused);
   for (std::string& token : llama3_specials()) {
     data.tokens.push_back(std::move(token));
     data.token_types.push_back(kControl);

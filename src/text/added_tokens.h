@@ -25,7 +25,8 @@ struct AddedToken {
 /// The set of added tokens of one vocabulary.
 class AddedTokens {
  public:
-  static constexpr size_t kMaxBytes = 512;  // of a token's text; bounds the time per byte of text
+  static constexpr size_t kMaxBytes = 512;            // of a token's text; bounds the time per byte of text
+  static constexpr size_t kMaxTotalBytes = 4u << 20;  // of all texts; bounds the memory
 
   /// `text` is not empty and not there yet.
   void insert(const AddedToken& token, std::string_view text, bool is_special);

@@ -64,7 +64,8 @@ enum class SplitRule : uint8_t {
   kDefault,
   kWhole,
   kBeforeSpaces,
-  kBeforeEachSpace
+  kBeforeEachSpace,
+  kLast = kBeforeEachSpace
 };
 
 std::span<const SplitStep> steps_of(SplitRule rule);

@@ -59,8 +59,41 @@ std::vector<PieceUse> check_pieces(const TokenizerSpec& spec) {
   return uses;
 }
 
+bool is_character(std::string_view bytes) {
+  return !bytes.empty() && static_cast<size_t>(decode_utf8(bytes, 0).length) == bytes.size();
+}
+
+/// Characters without a token are spelled in bytes before merging, in SentencePiece afterwards: there such a
+/// character can be joined to a piece. Pieces that a merge makes from one are refused; it is their first or
+/// their last, since one in the middle needs such a piece to get there.
+void check_characters(const TokenizerSpec& spec, const std::vector<PieceUse>& uses,
+                      const PieceTable& pieces) {
+  const auto joins = [&pieces](std::string_view character, std::string_view rest) {
+    return is_character(character) && pieces.find(character) < 0 &&
+           (is_character(rest) || pieces.find(rest) >= 0);
+  };
+  for (size_t id = 0; id < uses.size(); ++id) {
+    const std::string_view piece = spec.pieces[id];
+    if (uses[id] != PieceUse::kAlways || piece.empty()) continue;
+    const size_t first = static_cast<size_t>(decode_utf8(piece, 0).length);
+    size_t last = piece.size() - 1;
+    while (last > 0 && (static_cast<unsigned char>(piece[last]) & 0xC0) == 0x80) --last;
+    if (joins(piece.substr(0, first), piece.substr(first)) ||
+        joins(piece.substr(last), piece.substr(0, last))) {
+      throw Error(
+          ErrorCode::kUnsupported, "load tokenizer",
+          fmt::format("{}: piece {} \"{}\" begins or ends with a character that has no token of its own, "
+                      "which is not supported",
+                      spec.where, id, printable(piece)));
+    }
+  }
+}
+
 PieceTable make_pieces(const TokenizerSpec& spec) {
-  return PieceTable(spec.pieces, check_pieces(spec), spec.where);
+  const std::vector<PieceUse> uses = check_pieces(spec);
+  PieceTable pieces(spec.pieces, uses, spec.where);
+  if (spec.is_of_characters && !spec.scores.empty()) check_characters(spec, uses, pieces);
+  return pieces;
 }
 
 /// Scores as ranks: the highest is 0, equal ones are equal.
@@ -122,6 +155,7 @@ void check_byte_tokens(const Bpe& bpe, const TokenizerSpec& spec) {
 AddedTokens make_added(const TokenizerSpec& spec) {
   AddedTokens added;
   std::vector<bool> is_done(spec.pieces.size(), false);
+  size_t n_bytes = 0;
   const auto put = [&](const AddedToken& token) {
     const size_t id = checked_id(spec, token.id);
     const std::string& text = spec.pieces[id];
@@ -132,6 +166,10 @@ AddedTokens make_added(const TokenizerSpec& spec) {
     if (text.empty() || text.size() > AddedTokens::kMaxBytes) {
       corrupt(spec.where, fmt::format("added token {} has {} bytes, expected 1 to {}", id, text.size(),
                                       AddedTokens::kMaxBytes));
+    }
+    n_bytes += text.size();
+    if (n_bytes > AddedTokens::kMaxTotalBytes) {
+      corrupt(spec.where, fmt::format("added tokens of more than {} bytes", AddedTokens::kMaxTotalBytes));
     }
     if (token.single_word) {
       throw Error(ErrorCode::kUnsupported, "load tokenizer",

@@ -181,12 +181,12 @@ Tokenizer Tokenizer::from_rank_file(std::string_view text, std::string_view wher
 
 TokenizerSpec spec_from_tokenizer_file(std::string_view text, std::string_view config_json,
                                        std::string_view where) {
-  // A protobuf begins with the key of its first field, the list of pieces.
-  if (text.starts_with('\n')) return spec_from_sentencepiece(text, config_json, where);
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '{') {
-    return spec_from_tokenizer_json(text, config_json, where);
-  }
+  const size_t first = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  if (text.substr(first).starts_with('{')) return spec_from_tokenizer_json(text, config_json, where);
+  // A protobuf begins with the key of its first field, the list of pieces, and has bytes that no text has.
+  const bool is_binary = std::any_of(text.begin(), text.begin() + std::min<ptrdiff_t>(64, std::ssize(text)),
+                                     [](char c) { return static_cast<unsigned char>(c) < 9; });
+  if (text.starts_with('\n') && is_binary) return spec_from_sentencepiece(text, config_json, where);
   return spec_from_rank_file(text, where);
 }
 

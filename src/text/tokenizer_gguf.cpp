@@ -28,6 +28,10 @@ void fill_byte_level(const GgufVocabulary& v, TokenizerSpec& spec) {
     // A normal token that the alphabet cannot spell is one that no text becomes.
     auto bytes = is_text ? std::nullopt : bytes_from_alphabet(v.tokens[id]);
     const bool is_matched = is_text || bytes.has_value();
+    if (v.merges.empty() && bytes && bytes->size() > 1) {
+      corrupt(spec.where, fmt::format("tokens of several bytes, such as \"{}\", but no merges that make them",
+                                      printable(v.tokens[id])));
+    }
     spec.pieces.push_back(bytes ? std::move(*bytes) : v.tokens[id]);
     spec.is_special.push_back(type == kControl);
     if (type == kUserDefined || !is_matched) {

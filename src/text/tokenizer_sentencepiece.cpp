@@ -1,6 +1,7 @@
 // SentencePiece's tokenizer.model, a protobuf, turned into a TokenizerSpec: BPE over text as it is. Unigram
 // models and those that normalise text are refused. Source: docs/sources.md#sentencepiece-model.
 #include <bit>
+#include <charconv>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -173,12 +174,14 @@ void apply_config(std::string_view config_json, TokenizerSpec& spec) {
   }
   const auto added = config.find("added_tokens_decoder");
   if (added == config.end() || !added->is_object()) return;
-  for (const auto& [id, token] : added->items()) {
+  for (const auto& [key, token] : added->items()) {
     const std::string text = get_string(token, "content", "", where);
-    const auto it = std::find(spec.pieces.begin(), spec.pieces.end(), text);
-    if (it == spec.pieces.end() || std::to_string(it - spec.pieces.begin()) != id) {
+    size_t id = spec.pieces.size();
+    const auto [end, status] = std::from_chars(key.data(), key.data() + key.size(), id);
+    const bool is_id = status == std::errc() && end == key.data() + key.size() && id < spec.pieces.size();
+    if (!is_id || spec.pieces[id] != text) {
       unsupported(where, "added_tokens_decoder",
-                  fmt::format("token {} \"{}\" is not in tokenizer.model", printable(id), printable(text)));
+                  fmt::format("token {} \"{}\" is not in tokenizer.model", printable(key), printable(text)));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/byte_alphabet.h"
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/text_stream.h"
@@ -57,11 +58,8 @@ TEST(HostileTokenizer, H35ByteTokensThatNameNoByteAreRefusedOrPlainText) {
 }
 
 TEST(HostileTokenizer, H51LongRunsTakeLinearTimeWithEverySplitRule) {
-  const std::vector<SplitRule> rules = {
-      SplitRule::kGpt2,      SplitRule::kQwen2,   SplitRule::kMiniCpm5,     SplitRule::kTekken,
-      SplitRule::kGpt4o,     SplitRule::kViking,  SplitRule::kDeepSeekLlm,  SplitRule::kDeepSeekCoder,
-      SplitRule::kDeepSeek3, SplitRule::kDefault, SplitRule::kBeforeSpaces, SplitRule::kBeforeEachSpace};
-  for (const SplitRule rule : rules) {
+  for (int i = 0; i <= static_cast<int>(SplitRule::kLast); ++i) {
+    const auto rule = static_cast<SplitRule>(i);
     for (const std::string unit : {"a", "A", "aA", " ", "7", "中", "e\xCC\x81", "\xCC\x81", "\xE2\x80\x8D",
                                    "'", "\n", " \n", "<", "'s", "\xC2\x85", "\x01"}) {
       std::string text;
@@ -71,7 +69,8 @@ TEST(HostileTokenizer, H51LongRunsTakeLinearTimeWithEverySplitRule) {
       size_t n_bytes = 0;
       for (Splitter splitter(rule, text); !splitter.at_end();) n_bytes += splitter.next().size();
       EXPECT_EQ(n_bytes, text.size());
-      // A quadratic scan reads each character a hundred thousand times; this leaves room for a busy machine.
+      // A quadratic scan reads each character tens of thousands of times; this leaves room for a busy
+      // machine.
       EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3))
           << static_cast<int>(rule) << " " << unit;
     }
@@ -169,7 +168,10 @@ TEST(HostileTokenizer, H58UnknownAndDeeplyNestedStepsAreRefused) {
   EXPECT_EQ(json_error_with("/normalizer", {{"type", "Nobody"}}).code(), ErrorCode::kUnsupported);
   std::string deep = "{\"decoder\":";
   for (int i = 0; i < 1000; ++i) deep += R"({"type":"Sequence","decoders":[)";
-  EXPECT_EQ(error_of([&] { Tokenizer::from_tokenizer_json(deep, "t.json"); }).code(), ErrorCode::kCorrupt);
+  for (int i = 0; i < 1000; ++i) deep += "]}";
+  const Error error = error_of([&] { Tokenizer::from_tokenizer_json(deep + "}", "t.json"); });
+  EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+  EXPECT_THAT(error.what(), HasSubstr("deep"));
 }
 
 TEST(HostileTokenizer, H59LongPiecesAreRefused) {
@@ -181,6 +183,32 @@ TEST(HostileTokenizer, H59LongPiecesAreRefused) {
     v.add(std::string(n_bytes, 'a'), -1, 1);
     EXPECT_EQ(error_of([&] { Tokenizer{spec_from_gguf(v.view(), "t.gguf")}; }).code(), ErrorCode::kCorrupt);
   }
+}
+
+TEST(HostileTokenizer, H59AddedTokensOfManyBytesTogetherAreRefused) {
+  test::SentencePieceVocabulary v = small_sentencepiece();
+  constexpr int32_t kUserDefined = 4;
+  for (int i = 0; i < 9000; ++i) v.add(fmt::format("{:0512}", i), 0, kUserDefined);
+  EXPECT_THAT(error_of([&] { Tokenizer{spec_from_gguf(v.view(), "t.gguf")}; }).what(),
+              HasSubstr("added tokens of more than"));
+}
+
+TEST(HostileTokenizer, AByteLevelVocabularyThatLostItsMergesIsRefused) {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    tokens.push_back(alphabet_from_bytes({&c, 1}));
+  }
+  tokens.push_back("ab");
+  const std::vector<int32_t> types(257, 1);
+  GgufVocabulary v;
+  v.pre = "llama-bpe";
+  v.tokens = std::span(tokens).first(256);
+  v.token_types = std::span(types).first(256);
+  EXPECT_NO_THROW(Tokenizer{spec_from_gguf(v, "t.gguf")});
+  v.tokens = tokens;
+  v.token_types = types;
+  EXPECT_THAT(error_of([&] { spec_from_gguf(v, "t.gguf"); }).what(), HasSubstr("no merges"));
 }
 
 TEST(HostileTokenizer, H60MoreTextThanAnIdCanCountIsRefusedBeforeItIsRead) {
