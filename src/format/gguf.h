@@ -60,6 +60,8 @@ class GgufHeader {
   const std::deque<GgufTensor>& tensors() const { return tensors_; }
   /// Every key with its value, sorted by key; keys of more than 128 bytes are checked but not kept.
   const std::map<std::string, GgufValue, std::less<>>& values() const { return values_; }
+  /// As if the file had none, for parts whose keys nobody asks for.
+  void drop_values() { values_.clear(); }
 
   // Typed reads: nothing where the key is absent; Error(kCorrupt) where its type is another. Integers of any
   // width are one type; they are never read as floats.

@@ -1,7 +1,9 @@
 #include "format/gguf_split.h"
 
+#include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/error.h"
 
@@ -16,8 +18,7 @@ constexpr size_t kMaxTensors = 200000;
               std::move(hint));
 }
 
-void expect_key(const GgufHeader& part, std::string_view key, size_t expected) {
-  const auto found = part.get_int(key);
+void expect_key(const GgufHeader& part, std::string_view key, std::optional<int64_t> found, size_t expected) {
   if (!found) fail(part, fmt::format("key {} is missing from a part of a split model", key));
   if (*found != static_cast<int64_t>(expected)) {
     fail(part, fmt::format("{}: expected {}, found {}", key, expected, *found));
@@ -42,12 +43,20 @@ void expect_no_tensor_twice(const std::deque<GgufHeader>& parts) {
 std::deque<GgufHeader> read_gguf_parts(std::span<const ByteSourcePtr> sources) {
   CHECK(!sources.empty(), "a model of no files");
   std::deque<GgufHeader> parts;
+  std::vector<std::optional<int64_t>> totals;  // what each part says that all have
   size_t n_tensors = 0;
   for (const ByteSourcePtr& source : sources) {
-    n_tensors += parts.emplace_back(source).tensors().size();
+    GgufHeader& part = parts.emplace_back(source);
+    n_tensors += part.tensors().size();
     if (n_tensors > kMaxTensors) {
-      fail(parts.back(), fmt::format("expected at most {} tensors in a model", kMaxTensors));
+      fail(part, fmt::format("expected at most {} tensors in a model", kMaxTensors));
     }
+    if (sources.size() == 1) break;
+    expect_key(part, kNumber, part.get_int(kNumber), parts.size() - 1);
+    expect_key(part, kCount, part.get_int(kCount), sources.size());
+    totals.push_back(part.get_int(kTensors));
+    // The model's keys are those of the first part; a hostile set could fill the memory with the others'.
+    if (parts.size() > 1) part.drop_values();
   }
   if (parts.size() == 1) {
     // Without these keys, or with a count of 1, this is the whole model.
@@ -58,11 +67,7 @@ std::deque<GgufHeader> read_gguf_parts(std::span<const ByteSourcePtr> sources) {
     }
     return parts;
   }
-  for (size_t i = 0; i < parts.size(); ++i) {
-    expect_key(parts[i], kNumber, i);
-    expect_key(parts[i], kCount, parts.size());
-    expect_key(parts[i], kTensors, n_tensors);
-  }
+  for (size_t i = 0; i < parts.size(); ++i) expect_key(parts[i], kTensors, totals[i], n_tensors);
   expect_no_tensor_twice(parts);
   return parts;
 }

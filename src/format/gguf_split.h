@@ -10,8 +10,8 @@
 namespace chaski {
 
 /// The headers of a model's parts, at least one. Of several parts each says by its keys which it is, of how
-/// many, and how many tensors all have. Throws Error(kCorrupt) naming the part where one of these is wrong or
-/// a tensor stands in two.
+/// many, and how many tensors all have; keys are kept of the first alone. Throws Error(kCorrupt) naming the
+/// part where one of these is wrong or a tensor stands in two.
 std::deque<GgufHeader> read_gguf_parts(std::span<const ByteSourcePtr> sources);
 
 }  // namespace chaski

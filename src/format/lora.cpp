@@ -348,9 +348,9 @@ class LoraCheckpoint : public Checkpoint {
     for (const auto& [name, pair] : pairs) {
       const WeightSourcePtr weight = pair.w != nullptr ? pair.w : base_->find(name);
       CHECK(weight != nullptr, "{} is not in {}", name, path_);
-      const bool stays_f16 = weight->dtype() == DType::kF16 && merged == DType::kBF16;
-      weights_.emplace(
-          name, std::make_shared<LoraWeight>(name, weight, pair, stays_f16 ? DType::kF16 : merged, last));
+      const DType stored = weight->dtype();
+      const bool stays = merged == DType::kBF16 && (stored == DType::kF16 || stored == DType::kF32);
+      weights_.emplace(name, std::make_shared<LoraWeight>(name, weight, pair, stays ? stored : merged, last));
     }
   }
 

@@ -31,8 +31,8 @@ LoraPairs read_lora(std::string_view adapter_config, const std::string& where, c
                     const ModelConfig& base);
 
 /// `base` with the adapter of that folder merged in, in f32, row by row as rows are read. Adapted weights are
-/// handed out as `merged` (f32, f16 or bf16; f16 ones stay f16 where bf16 is asked for), all else as the base
-/// has it. Throws as `read_lora`, and Error(kNotFound) for a folder without an adapter.
+/// handed out as `merged` (f32, f16 or bf16; f16 and f32 ones stay so where bf16 is asked for), all else as
+/// the base has it. Throws as `read_lora`, and Error(kNotFound) for a folder without an adapter.
 std::shared_ptr<const Checkpoint> with_lora(std::shared_ptr<const Checkpoint> base,
                                             const std::filesystem::path& adapter, DType merged);
 

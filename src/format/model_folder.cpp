@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxParts = 4096;
+constexpr int kMaxParts = 512;
 
 /// NAME-00002-of-00003.gguf, as the tools that split a model name its files.
 struct SplitName {

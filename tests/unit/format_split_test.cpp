@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "format/gguf_split.h"
 #include "format/llama_layout.h"
 #include "format_builders.h"
 
@@ -85,7 +86,7 @@ TEST(GgufSplit, MissingPartsAreListed) {
   write_file_atomic(folder.path() / gguf_part_name(0, 99999), "x");
   expect_refused(
       "too many", [&] { Checkpoint::open(folder.path() / gguf_part_name(0, 99999)); },
-      "expected at most 4096 parts, found 99999");
+      "expected at most 512 parts, found 99999");
   fs::rename(folder.path() / gguf_part_name(2), folder.path() / "renamed.gguf");
   expect_refused(
       "renamed", [&] { Checkpoint::open(folder.path() / "renamed.gguf"); },
@@ -111,6 +112,16 @@ TEST(GgufSplit, H23_PartsSayWhichTheyAreAndWhatAllHave) {
   std::vector<GgufBuilder> parts = small_gguf_parts();
   std::swap(parts[1], parts[2]);
   parts_refused("in another order", parts, gguf_part_name(1) + ": split.no: expected 1, found 2");
+}
+
+TEST(GgufSplit, KeysAreKeptOfTheFirstPartAlone) {
+  std::vector<ByteSourcePtr> sources;
+  for (const GgufBuilder& part : small_gguf_parts()) {
+    sources.push_back(std::make_shared<MemorySource>("part", part.build()));
+  }
+  const std::deque<GgufHeader> parts = read_gguf_parts(sources);
+  EXPECT_FALSE(parts[0].values().empty());
+  for (size_t i = 1; i < kParts; ++i) EXPECT_TRUE(parts[i].values().empty());
 }
 
 TEST(GgufSplit, H31_ATensorStandsInOnePartAndInsideItsFile) {
