@@ -49,6 +49,23 @@ TEST(SentencePiece, CharactersWithoutATokenBecomeTheirBytes) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("é中\n😀 a"), false), "é中\n😀 a");
 }
 
+TEST(SentencePiece, APieceMadeOfACharacterWithoutATokenIsRefused) {
+  const auto refusal = [](const char* piece) {
+    SentencePieceVocabulary v = small_sentencepiece();
+    v.add(piece, -5, 1);
+    return error_of([&] { Tokenizer(spec_from_gguf(v.view(), "t.gguf")); });
+  };
+  for (const char* piece : {"\n\n", "\nab", "ab\n", "中文"}) {
+    const Error error = refusal(piece);
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported) << piece;
+    EXPECT_THAT(error.what(), HasSubstr("piece 267 \"")) << piece;
+  }
+  SentencePieceVocabulary v = small_sentencepiece();
+  v.add("a\nb", -5, 1);  // neither "a\n" nor "\nb" is there, so no merge can make it
+  v.add("\n\n", -5, 4);  // matched in text, not merged
+  EXPECT_NO_THROW(Tokenizer(spec_from_gguf(v.view(), "t.gguf")));
+}
+
 TEST(SentencePiece, WithoutByteTokensUnknownNeighboursAreOneUnknownToken) {
   SentencePieceVocabulary v;
   v.add("<unk>", 0, 2);
