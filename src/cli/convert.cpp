@@ -33,10 +33,11 @@ void check_direction(const Checkpoint& checkpoint, const ConvertOptions& options
         ErrorCode::kUsage, "convert", fmt::format("{}: the model is GGUF already", checkpoint.path()),
         "`chaski quantize` gives it another format; name a folder as OUT to get a Hugging Face model");
   }
-  if (!is_to_gguf && checkpoint.kind() == "safetensors") {
+  if (!is_to_gguf && checkpoint.kind() == "safetensors" && options.write.adapter.empty()) {
     throw Error(ErrorCode::kUsage, "convert",
                 fmt::format("{}: the model is a Hugging Face folder already", checkpoint.path()),
-                fmt::format("to get a GGUF file, name it {}.gguf", options.target));
+                fmt::format("to get a GGUF file, name it {}.gguf; --lora merges an adapter into a new folder",
+                            options.target));
   }
 }
 

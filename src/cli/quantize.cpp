@@ -18,7 +18,7 @@ std::string format_help(Lang lang) {
   for (const ModelFormat& format : model_formats()) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", format.name);
   }
-  return trf(lang, "{}; q4_K and q5_K mean the _M mixes", "{}；q4_K、q5_K 即其 _M 混合", names);
+  return trf(lang, "{}; q3_K, q4_K and q5_K mean the _M mixes", "{}；q3_K、q4_K、q5_K 即其 _M 混合", names);
 }
 
 void quantize(const QuantizeOptions& options, const Context& context) {

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/threads.h"
 #include "convert/kept_metadata.h"
+#include "convert/partial_folder.h"
 #include "convert/tokenizer_to_hf.h"
 #include "convert/weight_writer.h"
 #include "format/hf_from_model.h"
 #include "format/llama_layout.h"
+#include "format/model_folder.h"
 #include "format/safetensors_writer.h"
 
 namespace chaski {
@@ -28,8 +31,9 @@ struct Shard {
   std::vector<WeightSourcePtr> sources;
   std::vector<SafetensorsPlan> plans;
   uint64_t bytes = 0;
-  std::unique_ptr<PartialFile> file;
 };
+
+using Files = std::vector<std::unique_ptr<PartialFile>>;
 
 /// All weights in order, in as few shards as the limit allows.
 std::vector<Shard> plan_shards(const Checkpoint& checkpoint, const HfOutputOptions& hf,
@@ -59,25 +63,26 @@ std::vector<Shard> plan_shards(const Checkpoint& checkpoint, const HfOutputOptio
 
 /// Opens the shards' files below `folder` and lists their weights.
 std::vector<WeightJob> open_shards(const Checkpoint& checkpoint, const fs::path& folder,
-                                   const OutputOptions& options, std::vector<Shard>& shards,
-                                   OutputReport& report) {
+                                   const OutputOptions& options, const std::vector<Shard>& shards,
+                                   Files& files, OutputReport& report) {
   std::vector<WeightJob> jobs;
   std::map<std::string, std::string> metadata = kept_metadata_of(checkpoint);
-  for (Shard& shard : shards) {
+  const std::string origin = origin_of(checkpoint, options);
+  for (const Shard& shard : shards) {
     metadata["format"] = "pt";
     SafetensorsLayout layout = lay_out_safetensors(metadata, shard.plans);
     metadata.clear();  // the first file alone keeps it
     report.file_bytes += layout.file_bytes;
-    shard.file =
+    files.push_back(
         std::make_unique<PartialFile>(folder / shard.name, FilePlan{.header = std::move(layout.header),
                                                                     .n_bytes = layout.file_bytes,
-                                                                    .origin = origin_of(checkpoint, options),
-                                                                    .n_parts = shard.plans.size()});
-    report.n_continued += shard.file->n_continued();
+                                                                    .origin = origin,
+                                                                    .n_parts = shard.plans.size()}));
+    report.n_continued += files.back()->n_continued();
     for (size_t i = 0; i < shard.plans.size(); ++i) {
       jobs.push_back({.source = shard.sources[i],
                       .dtype = shard.plans[i].dtype,
-                      .file = shard.file.get(),
+                      .file = files.back().get(),
                       .offset = layout.offsets[i],
                       .part = i});
     }
@@ -96,23 +101,40 @@ std::string index_text(const std::vector<Shard>& shards) {
          "\n";
 }
 
+/// Files of a Hugging Face folder that tell of its tokenizer, its template and how to generate: what a new
+/// folder of the same model takes over as they are.
+constexpr const char* kTakenOver[] = {
+    "generation_config.json", "tokenizer.json",          "tokenizer_config.json", "tokenizer.model",
+    "added_tokens.json",      "special_tokens_map.json", "chat_template.jinja",   "chat_template.json"};
+
 /// The folder's small files, by name.
 std::map<std::string, std::string> text_files(const Checkpoint& checkpoint, const std::vector<Shard>& shards,
                                               DType dtype) {
   std::map<std::string, std::string> files;
   files["config.json"] = hf_config_text(checkpoint.config(), dtype);
+  if (shards.size() > 1) files["model.safetensors.index.json"] = index_text(shards);
+  if (checkpoint.kind() == "safetensors") {
+    for (const char* name : kTakenOver) {
+      if (!fs::exists(fs::path(checkpoint.path()) / name)) continue;
+      files[name] = read_text_file(inside(checkpoint.path(), name));
+    }
+    return files;
+  }
   files["generation_config.json"] = hf_generation_config_text(checkpoint.config(), checkpoint.generation());
   HfTokenizerFiles tokenizer = hf_tokenizer_of(checkpoint);
   files["tokenizer.json"] = std::move(tokenizer.tokenizer_json);
   files["tokenizer_config.json"] = std::move(tokenizer.tokenizer_config_json);
-  if (shards.size() > 1) files["model.safetensors.index.json"] = index_text(shards);
   return files;
 }
 
-/// TARGET.partial; a slash at the end of the name changes nothing.
-fs::path partial_folder(const fs::path& target) {
-  const fs::path named = target.has_filename() ? target : target.parent_path();
-  return fs::path(named.string() + ".partial");
+/// What a run may leave for the next one.
+std::set<std::string> names_to_continue(const std::vector<Shard>& shards) {
+  std::set<std::string> names;
+  for (const Shard& shard : shards) {
+    names.insert(shard.name + ".partial");
+    names.insert(shard.name + ".journal");
+  }
+  return names;
 }
 
 }  // namespace
@@ -121,37 +143,39 @@ OutputReport write_hf_folder(const Checkpoint& checkpoint, const fs::path& targe
                              const OutputOptions& options) {
   check_target(checkpoint, target, false, true);
   OutputReport report;
-  std::vector<Shard> shards = plan_shards(checkpoint, hf, report);
+  const std::vector<Shard> shards = plan_shards(checkpoint, hf, report);
   // All that can be refused is refused before anything is written.
   const std::map<std::string, std::string> texts = text_files(checkpoint, shards, report.types.front().dtype);
-  const fs::path partial = partial_folder(target);
-  std::error_code problem;
-  fs::create_directory(partial, problem);
-  if (problem) throw write_error(partial.string(), problem.value());
+  const std::set<std::string> unfinished = names_to_continue(shards);
+  PartialFolder folder(target);
+  folder.keep_only(unfinished);
 
   const Stopwatch since_start;
   ThreadPool pool(options.n_threads > 0 ? options.n_threads : available_cores());
-  const std::vector<WeightJob> jobs = open_shards(checkpoint, partial, options, shards, report);
+  Files opened;
+  const std::vector<WeightJob> jobs = open_shards(checkpoint, folder.path(), options, shards, opened, report);
   std::vector<PartialFile*> files;
-  for (const Shard& shard : shards) files.push_back(shard.file.get());
+  for (const auto& file : opened) files.push_back(file.get());
   const auto write_all = [&] {
     write_weights(jobs, pool,
                   {.allow_nonfinite = options.allow_nonfinite,
                    .cancel = options.cancel,
                    .on_progress = options.on_progress});
     report.write_s = since_start.seconds();
-    for (PartialFile* file : files) report.sync_s += file->commit();
+    // Small files first: where the disk is full, the weights are still there to go on from.
     for (const auto& [name, text] : texts) {
-      if (!text.empty()) write_file_atomic(partial / name, text);
+      if (!text.empty()) write_file_atomic(folder.path() / name, text);
     }
-    fs::rename(partial, target, problem);
-    if (problem) throw write_error(target.string(), problem.value());
+    for (PartialFile* file : files) report.sync_s += file->commit();
+    folder.commit();
   };
   try {
     keep_or_discard(files, write_all);
   } catch (...) {
-    std::error_code ignored;
-    fs::remove(partial, ignored);  // where nothing is kept in it
+    try {
+      folder.keep_only(unfinished);
+    } catch (const Error&) {  // the next run tries again
+    }
     throw;
   }
   return report;

@@ -5,10 +5,14 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "convert/output.h"
 #include "format/gguf.h"
 #include "format/json_stream.h"
 
@@ -20,6 +24,7 @@ using Type = GgufValue::Type;
 
 constexpr std::string_view kPrefix = "gguf.";
 constexpr uint64_t kMaxValueBytes = 1u << 20;
+constexpr uint64_t kMaxTextBytes = 16 * kMaxValueBytes;  // of a value as JSON
 constexpr size_t kMaxKeyBytes = 128;
 constexpr size_t kMaxKept = 4096;
 
@@ -127,6 +132,24 @@ std::string raw(T value) {
   return std::string(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+/// The number as a T, where it is one and T holds it.
+template <typename T>
+std::optional<T> number_of(const Json& json) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!json.is_number()) return std::nullopt;
+    const auto number = json.get<double>();
+    const bool fits = std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max());
+    return fits ? std::optional(static_cast<T>(number)) : std::nullopt;
+  } else if (json.is_number_unsigned()) {
+    const auto number = json.get<uint64_t>();
+    return std::in_range<T>(number) ? std::optional(static_cast<T>(number)) : std::nullopt;
+  } else if (json.is_number_integer()) {
+    const auto number = json.get<int64_t>();
+    return std::in_range<T>(number) ? std::optional(static_cast<T>(number)) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
 /// The bytes of one element; nothing where the JSON is of another type.
 std::optional<std::string> bytes_of(Type type, const Json& json) {
   if (type == Type::kString) {
@@ -137,32 +160,37 @@ std::optional<std::string> bytes_of(Type type, const Json& json) {
   if (type == Type::kBool) {
     return json.is_boolean() ? std::optional(raw<uint8_t>(json.get<bool>() ? 1 : 0)) : std::nullopt;
   }
-  if (!json.is_number()) return std::nullopt;
   std::optional<std::string> bytes;
-  with_number_type(type, [&](auto number) { bytes = raw(json.get<decltype(number)>()); });
+  with_number_type(type, [&](auto number) {
+    if (const auto found = number_of<decltype(number)>(json)) bytes = raw(*found);
+  });
   return bytes;
 }
 
-/// Type and value as the format wants them; nothing where `text` is not what json_of makes.
-std::optional<std::string> encoded_value(const std::string& text, const std::string& where) {
-  const Json json = parse_json(text, where, {.max_bytes = 16 * kMaxValueBytes});
-  if (!json.is_object() || !json.contains("value")) return std::nullopt;
-  const auto type = type_named(get_string(json, "type", "", where));
-  if (!type) return std::nullopt;
-  const Json& value = json.at("value");
+/// `object[key]` as the name of a type, where it is one.
+std::optional<Type> type_at(const Json& object, const char* key) {
+  const auto at = object.find(key);
+  if (at == object.end() || !at->is_string()) return std::nullopt;
+  return type_named(at->get_ref<const std::string&>());
+}
+
+std::optional<std::string> encoded(const Json& kept) {
+  const auto type = kept.is_object() ? type_at(kept, "type") : std::nullopt;
+  if (!type || !kept.contains("value")) return std::nullopt;
+  const Json& value = kept.at("value");
   if (*type != Type::kArray) {
     const auto bytes = bytes_of(*type, value);
     return bytes ? std::optional(raw(*type) + *bytes) : std::nullopt;
   }
-  const auto element_type = type_named(get_string(json, "element", "", where));
+  const auto element_type = type_at(kept, "element");
   if (!element_type || *element_type == Type::kArray || !value.is_array()) return std::nullopt;
-  std::string encoded = raw(Type::kArray) + raw(*element_type) + raw<uint64_t>(value.size());
+  std::string bytes = raw(Type::kArray) + raw(*element_type) + raw<uint64_t>(value.size());
   for (const Json& element : value) {
-    const auto bytes = bytes_of(*element_type, element);
-    if (!bytes) return std::nullopt;
-    encoded += *bytes;
+    const auto one = bytes_of(*element_type, element);
+    if (!one) return std::nullopt;
+    bytes += *one;
   }
-  return encoded;
+  return bytes;
 }
 
 bool is_printable_key(std::string_view key) {
@@ -181,7 +209,7 @@ std::map<std::string, std::string> metadata_of(const ByteSource& source) {
     if (name != "__metadata__") return json.skip_value();
     json.read_object(kMaxValueBytes, [&](const std::string& key) {
       if (!key.starts_with(kPrefix) || metadata.size() >= kMaxKept) return json.skip_value();
-      json.read_string(metadata[key], 16 * kMaxValueBytes);
+      json.read_string(metadata[key], kMaxTextBytes);
     });
   });
   return metadata;
@@ -194,8 +222,19 @@ bool is_key_of_file(std::string_view key) {
          key == "general.alignment";
 }
 
+std::optional<std::string> gguf_value_of_kept(std::string_view text) {
+  try {
+    return encoded(parse_json(text, "kept metadata", {.max_bytes = kMaxTextBytes}));
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 std::map<std::string, std::string> kept_metadata_of(const Checkpoint& checkpoint) {
   std::map<std::string, std::string> kept;
+  if (checkpoint.kind() == "safetensors") {
+    for (const fs::path& file : weight_files(checkpoint.path())) kept.merge(metadata_of(FileSource(file)));
+  }
   if (checkpoint.kind() != "gguf") return kept;
   const GgufHeader header(std::make_shared<FileSource>(checkpoint.path()));
   for (const auto& [key, value] : header.values()) {
@@ -208,16 +247,12 @@ std::map<std::string, std::string> kept_metadata_of(const Checkpoint& checkpoint
 
 void restore_kept_metadata(const Checkpoint& checkpoint, GgufMetadata& metadata) {
   if (checkpoint.kind() != "safetensors") return;
-  for (const auto& entry : fs::directory_iterator(checkpoint.path())) {
-    if (entry.path().extension() != ".safetensors") continue;
-    const FileSource source(entry.path());
-    for (const auto& [name, text] : metadata_of(source)) {
-      const std::string_view key = std::string_view(name).substr(kPrefix.size());
-      if (!is_printable_key(key) || is_key_of_file(key) || metadata.has(key)) continue;
-      if (auto encoded = encoded_value(text, source.name() + ": " + printable(name))) {
-        metadata.set_encoded(key, std::move(*encoded));
-      }
+  for (const auto& [name, text] : kept_metadata_of(checkpoint)) {
+    const std::string_view key = std::string_view(name).substr(kPrefix.size());
+    if (!is_printable_key(key) || is_key_of_file(key) || has_file_of_its_own(key) || metadata.has(key)) {
+      continue;
     }
+    if (auto value = gguf_value_of_kept(text)) metadata.set_encoded(key, std::move(*value));
   }
 }
 

@@ -4,26 +4,21 @@
 
 #include <algorithm>
 
+#include "format/byte_source.h"
+#include "format/model_folder.h"
+#include "format/shard_index.h"
+
 namespace chaski {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The files of a model or an adapter that hold weights, sorted.
-std::vector<fs::path> weight_files(const fs::path& path) {
-  std::vector<fs::path> files;
-  if (!fs::exists(path)) return files;  // synthetic
-  const bool is_folder = fs::is_directory(path);
-  // One GGUF file may be the first of several.
-  const bool is_split = !is_folder && path.stem().string().find("-of-") != std::string::npos;
-  if (!is_folder && !is_split) return {path};
-  const std::string extension = is_folder ? ".safetensors" : ".gguf";
-  const fs::path folder = is_folder ? path : path.has_parent_path() ? path.parent_path() : fs::path(".");
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == extension) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
+/// Path, size, inode and time of change, where the file is there.
+std::string state_of(const fs::path& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0) return fmt::format("\n{} is not there", file.string());
+  return fmt::format("\n{} {} {} {}.{}", fs::absolute(file).string(), info.st_size, info.st_ino,
+                     info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
 [[noreturn]] void refuse(const fs::path& target, const std::string& message, std::string hint) {
@@ -66,15 +61,26 @@ void check_target(const Checkpoint& checkpoint, const fs::path& target, bool rep
   if (!replaces) refuse(target, "the file is there already", "--force replaces it");
 }
 
+std::vector<fs::path> weight_files(const fs::path& model) {
+  if (!fs::exists(model)) return {};  // synthetic
+  if (!fs::is_directory(model)) return gguf_parts_of(model);
+  if (fs::exists(model / "model.safetensors")) return {model / "model.safetensors"};
+  const FileSource index(inside(model, "model.safetensors.index.json"));
+  std::vector<fs::path> files;
+  for (const std::string& name : read_shard_index(index).files) files.push_back(inside(model, name));
+  return files;
+}
+
 std::string origin_of(const Checkpoint& checkpoint, const OutputOptions& options) {
-  std::string origin = checkpoint.path();
-  std::vector<fs::path> files = weight_files(checkpoint.path());
-  for (fs::path& file : weight_files(options.adapter)) files.push_back(std::move(file));
-  for (const fs::path& file : files) {
-    struct stat info {};
-    if (::stat(file.c_str(), &info) != 0) continue;
-    origin += fmt::format("\n{} {} {} {}.{}", fs::absolute(file).string(), info.st_size, info.st_ino,
-                          info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  const fs::path model = checkpoint.path();
+  std::string origin = fmt::format("{}\nallow_nonfinite {}", model.string(), options.allow_nonfinite);
+  origin += state_of("/proc/self/exe");  // another build may quantise otherwise
+  for (const fs::path& file : weight_files(model)) origin += state_of(file);
+  if (fs::is_directory(model)) origin += state_of(model / "config.json");  // rotary factors come from it
+  if (!options.adapter.empty()) {
+    for (const char* name : {"adapter_config.json", "adapter_model.safetensors"}) {
+      origin += state_of(options.adapter / name);
+    }
   }
   return origin;
 }
@@ -83,14 +89,16 @@ void keep_or_discard(const std::vector<PartialFile*>& files, const std::function
   try {
     work();
   } catch (const Error& error) {
-    const bool can_continue = error.code() == ErrorCode::kCancelled || error.code() == ErrorCode::kIo;
-    if (!can_continue) {
+    const bool is_passing = error.code() == ErrorCode::kCancelled || error.code() == ErrorCode::kIo;
+    const auto kept = std::find_if(files.begin(), files.end(),
+                                   [](const PartialFile* file) { return file->has_finished_parts(); });
+    if (!is_passing || kept == files.end()) {
       for (PartialFile* file : files) file->discard();
       throw;
     }
     Error told(error.code(), "write model", error.what(),
                fmt::format("what is done is kept in {}; the same command goes on from there",
-                           files.front()->partial_path().string()));
+                           (*kept)->partial_path().string()));
     throw told;
   } catch (...) {
     for (PartialFile* file : files) file->discard();

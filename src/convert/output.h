@@ -57,12 +57,17 @@ struct OutputReport {
 void check_target(const Checkpoint& checkpoint, const std::filesystem::path& target, bool replaces,
                   bool is_folder);
 
-/// The files that the weights of a checkpoint and its adapter come from, with sizes and times: changes when
-/// they do.
+/// The files that hold a model's weights: one, or all parts in order; none for a synthetic model. Throws as
+/// Checkpoint::open does.
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& model);
+
+/// What the bytes of an output depend on beside its header: the files of the model and its adapter with their
+/// sizes and times, the options, and the file of this program. A partial file is continued where this is the
+/// same.
 std::string origin_of(const Checkpoint& checkpoint, const OutputOptions& options);
 
-/// Runs `work`, which writes `files`; where it is interrupted or the disk is full, the error says how to go
-/// on, and for all other errors nothing of the files is left.
+/// Runs `work`, which writes `files`; where it is interrupted or the disk is full and parts are finished, the
+/// error says how to go on; in all other cases nothing is left of the files that were not committed.
 void keep_or_discard(const std::vector<PartialFile*>& files, const std::function<void()>& work);
 
 }  // namespace chaski

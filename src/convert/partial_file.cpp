@@ -1,10 +1,10 @@
 #include "convert/partial_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -51,41 +51,47 @@ PartialFile::PartialFile(const fs::path& target, FilePlan plan)
       partial_(beside(target, ".partial")),
       journal_(beside(target, ".journal")),
       plan_(std::move(plan)),
+      file_(partial_),
       finished_(plan_.n_parts, false) {
-  fd_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (fd_ < 0) throw write_error(partial_.string(), errno);
+  if (can_continue()) return;
   try {
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      throw Error(ErrorCode::kUsage, "write file",
-                  fmt::format("{}: another process is writing it", partial_.string()),
-                  "wait until it is done, or choose another name");
-    }
-    if (!can_continue()) {
-      finished_.assign(plan_.n_parts, false);
-      n_continued_ = 0;
-      std::error_code ignored;
-      fs::remove(journal_, ignored);
-      if (::ftruncate(fd_, 0) != 0 || ::ftruncate(fd_, static_cast<off_t>(plan_.n_bytes)) != 0) {
-        throw write_error(partial_.string(), errno);
-      }
-      write_at(0, std::as_bytes(std::span(plan_.header)));
-    }
+    begin_anew();
   } catch (...) {
-    ::close(fd_);
+    discard();
     throw;
   }
 }
 
 PartialFile::~PartialFile() {
-  if (!is_over_) write_journal();
-  ::close(fd_);
+  if (is_over_) return;
+  has_finished_parts() ? write_journal() : discard();
+}
+
+bool PartialFile::has_finished_parts() const {
+  return !is_over_ && std::find(finished_.begin(), finished_.end(), true) != finished_.end();
+}
+
+void PartialFile::begin_anew() {
+  finished_.assign(plan_.n_parts, false);
+  n_continued_ = 0;
+  std::error_code ignored;
+  fs::remove(journal_, ignored);
+  if (::ftruncate(file_.fd(), 0) != 0 || ::ftruncate(file_.fd(), static_cast<off_t>(plan_.n_bytes)) != 0) {
+    throw write_error(partial_.string(), errno);
+  }
+  // A disk that is too full says so before the work and not in its midst, where the file system can tell.
+  if (::fallocate(file_.fd(), 0, 0, static_cast<off_t>(plan_.n_bytes)) != 0 && errno == ENOSPC) {
+    throw write_error(partial_.string(), ENOSPC);
+  }
+  write_at(0, std::as_bytes(std::span(plan_.header)));
 }
 
 /// Reads the journal; a file there that is no journal of this plan is no error.
 bool PartialFile::can_continue() {
   struct stat info {};
-  if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) throw write_error(partial_.string(), EINVAL);
-  if (static_cast<uint64_t>(info.st_size) != plan_.n_bytes) return false;
+  if (::fstat(file_.fd(), &info) != 0 || !S_ISREG(info.st_mode)) throw write_error(partial_.string(), EINVAL);
+  // Without the machine's word on when it was started, nothing says that the disk still has the parts.
+  if (static_cast<uint64_t>(info.st_size) != plan_.n_bytes || boot_id().empty()) return false;
   try {
     std::string header(plan_.header.size(), '\0');
     InputFile(partial_).read_at(0, std::as_writable_bytes(std::span(header)));
@@ -105,7 +111,7 @@ bool PartialFile::can_continue() {
 
 void PartialFile::write_at(uint64_t offset, std::span<const std::byte> bytes) const {
   while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t n = ::pwrite(file_.fd(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw write_error(partial_.string(), errno);
     bytes = bytes.subspan(static_cast<size_t>(n));
@@ -147,18 +153,17 @@ void PartialFile::discard() noexcept {
 
 double PartialFile::commit() {
   const Stopwatch since_start;
-  if (::fsync(fd_) != 0 || ::rename(partial_.c_str(), target_.c_str()) != 0) {
-    throw write_error(target_.string(), errno);
+  if (::fsync(file_.fd()) != 0 || ::rename(partial_.c_str(), target_.c_str()) != 0) {
+    const int problem = errno;
+    finished_.assign(plan_.n_parts, false);
+    std::error_code ignored;
+    fs::remove(journal_, ignored);
+    throw write_error(target_.string(), problem);
   }
   is_over_ = true;
   std::error_code ignored;
   fs::remove(journal_, ignored);
-  const fs::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    ::fsync(directory);
-    ::close(directory);
-  }
+  sync_folder_of(target_);
   return since_start.seconds();
 }
 

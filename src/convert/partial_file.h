@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "convert/locked_file.h"
 
 namespace chaski {
 
@@ -24,8 +25,8 @@ struct FilePlan {
 };
 
 /// TARGET.partial, and beside it TARGET.journal with the parts that are finished. Both stay where the work is
-/// interrupted; only a machine that was started anew makes the journal void, since nothing waits for the disk
-/// before commit. All throw Error(kIo) naming the file and the reason.
+/// interrupted after a part is finished; only a machine that was started anew makes the journal void, since
+/// nothing waits for the disk before commit. All throw Error(kIo) naming the file and the reason.
 class PartialFile {
  public:
   /// Continues what a journal says was begun for the same plan, else begins anew. Throws Error(kUsage) where
@@ -37,6 +38,7 @@ class PartialFile {
 
   bool is_finished(size_t part) const { return finished_[part]; }
   size_t n_continued() const { return n_continued_; }  ///< parts that an earlier run had finished
+  bool has_finished_parts() const;                     ///< of a file that has not its name yet
   const std::filesystem::path& partial_path() const { return partial_; }
 
   /// Thread-safe.
@@ -45,16 +47,18 @@ class PartialFile {
   void finish_part(size_t part);
   /// Leave nothing behind: for work that cannot be continued.
   void discard() noexcept;
-  /// Wait for the disk, give the file its name, drop the journal. Gives the seconds of waiting.
+  /// Wait for the disk, give the file its name, drop the journal. Gives the seconds of waiting. Where it
+  /// fails no part counts as finished any more: the disk may have lost what it was given.
   double commit();
 
  private:
   bool can_continue();
+  void begin_anew();
   void write_journal() noexcept;
 
   std::filesystem::path target_, partial_, journal_;
   FilePlan plan_;
-  int fd_ = -1;
+  LockedFile file_;
   bool is_over_ = false;  ///< committed or discarded
   size_t n_continued_ = 0;
   std::mutex mutex_;

@@ -1,5 +1,6 @@
 // Which type each weight of a model gets under a quantised format's name, as llama.cpp's quantiser chooses
-// without an importance matrix. Writing the weights is in quantize.h. Source: docs/sources.md#quantize-mixes.
+// without an importance matrix. Writing the weights is in weight_writer.h. Source:
+// docs/sources.md#quantize-mixes.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ struct ModelFormat {
 
 std::span<const ModelFormat> model_formats();
 
-/// In any case of letters; "q4_K" and "q5_K" mean the _M mixes. Throws Error(kUsage) listing the names.
+/// In any case of letters; "q3_K", "q4_K" and "q5_K" mean the _M mixes. Throws Error(kUsage) listing the
+/// names.
 const ModelFormat& model_format_named(std::string_view name);
 
 struct PlannedWeight {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "../support/cut_checkpoint.h"
 #include "../support/temporary_folder.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -20,53 +21,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kDamaged = "model.layers.1.mlp.up_proj.weight";
-
-/// The tiny synthetic model with one of its weights replaced.
-class PatchedCheckpoint : public Checkpoint {
- public:
-  PatchedCheckpoint(std::shared_ptr<const Checkpoint> base, WeightSourcePtr patch)
-      : base_(std::move(base)), patch_(std::move(patch)) {
-    path_ = base_->path();
-    kind_ = base_->kind();
-    config_ = base_->config();
-    tokenizer_ = base_->tokenizer();
-    chat_template_ = base_->chat_template();
-  }
-  std::vector<std::string> names() const override { return base_->names(); }
-  WeightSourcePtr find(std::string_view name) const override {
-    return patch_ != nullptr && name == patch_->name() ? patch_ : base_->find(name);
-  }
-  std::string content_hash(const OnBytes& on_bytes) const override { return base_->content_hash(on_bytes); }
-  uint64_t weight_bytes() const override { return base_->weight_bytes(); }
-
- private:
-  std::shared_ptr<const Checkpoint> base_;
-  WeightSourcePtr patch_;
-};
-
-/// A weight that throws on its last row, as a disk or a stop request would.
-class CutWeight : public WeightSource {
- public:
-  CutWeight(WeightSourcePtr base, ErrorCode code) : base_(std::move(base)), code_(code) {}
-  const std::string& name() const override { return base_->name(); }
-  DType dtype() const override { return base_->dtype(); }
-  const Shape& shape() const override { return base_->shape(); }
-  void read_rows(int64_t first, int64_t count, std::span<std::byte> out) const override {
-    if (first + count == n_rows()) throw Error(code_, "read weights", "interrupted");
-    base_->read_rows(first, count, out);
-  }
-
- private:
-  WeightSourcePtr base_;
-  ErrorCode code_;
-};
-
-std::shared_ptr<const Checkpoint> tiny() { return Checkpoint::open("synthetic:tiny"); }
-
-PatchedCheckpoint cut_checkpoint(ErrorCode code) {
-  return PatchedCheckpoint(tiny(), std::make_shared<CutWeight>(tiny()->find(kDamaged), code));
-}
+using tests::code_of;
+using tests::cut_checkpoint;
+using tests::kDamaged;
+using tests::PatchedCheckpoint;
+using tests::tiny;
 
 /// The tiny model with one number of one weight replaced.
 PatchedCheckpoint checkpoint_with(float number, int64_t element) {
@@ -98,17 +57,6 @@ void expect_same_weights(const Checkpoint& a, const Checkpoint& b) {
     // Norms become f32 in GGUF; all else keeps its type.
     EXPECT_TRUE(left->dtype() == right->dtype() || left->shape().rank() == 1) << name;
   }
-}
-
-ErrorCode code_of(const std::function<void()>& work, std::string* message = nullptr) {
-  try {
-    work();
-  } catch (const Error& error) {
-    if (message != nullptr) *message = describe(error);
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kInternal;
 }
 
 class ConvertOutput : public testing::Test {
