@@ -159,7 +159,7 @@ def ask_chaski(program, file, texts, *mode):
     done = subprocess.run([program, file, *mode], input=lines, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{program} {file}: {done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]  # text may hold U+2028
 
 
 def main():

@@ -8,10 +8,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 gguf=$("$python" tools/peer_paths.py | sed -n 's/^-DCHASKI_PEERS_GGUF=//p')
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
+status=0
+compare() { "$python" "$@" || status=1; }  # so that one that fails does not hide the others
 "$python" tests/peers/make_goldens.py --gguf "$gguf" --out "$fresh"
-"$python" tests/parity/logits_parity.py --n 20 --score-logits "$build/score_logits" --chaski "$build/chaski" \
+compare tests/parity/logits_parity.py --n 20 --score-logits "$build/score_logits" --chaski "$build/chaski" \
   --goldens "$fresh" --gguf "$gguf"
-"$python" tests/parity/sampling_parity.py --n 1000 --seed 1 --peer transformers --filter-logits "$build/filter_logits"
+compare tests/parity/sampling_parity.py --n 1000 --seed 1 --peer transformers --filter-logits "$build/filter_logits"
+compare tests/peers/sentencepiece_parity.py --chaski-tokenize "$build/tokenize_lines"
 
 rival=$(grep '^llama-cpp-python==' tools/peers-heavy.txt)
 sources=.cache/${rival//==/-}
@@ -24,7 +27,8 @@ fi
 "$python" tools/train_tiny.py --packages .cache/texts --out "$fresh/trained" --steps 60
 model_files=(--chaski "$build/chaski" --score-logits "$build/score_logits" --dequantize "$build/dequantize_blocks"
   --model "$fresh/trained" --convert "$sources/vendor/llama.cpp/convert_hf_to_gguf.py")
-"$python" tests/peers/read_files_parity.py "${model_files[@]}"
-"$python" tests/peers/written_files_parity.py "${model_files[@]}"
-"$python" tests/peers/quantize_types_parity.py --chaski "$build/chaski"
-"$python" tests/peers/lora_parity.py --chaski "$build/chaski"
+compare tests/peers/read_files_parity.py "${model_files[@]}"
+compare tests/peers/written_files_parity.py "${model_files[@]}"
+compare tests/peers/quantize_types_parity.py --chaski "$build/chaski"
+compare tests/peers/lora_parity.py --chaski "$build/chaski"
+exit $status
