@@ -28,7 +28,7 @@ GgufMetadata copied_metadata(const Checkpoint& checkpoint) {
 
 /// The name of the folder, for people; of a synthetic model, what it is.
 std::string model_name(const Checkpoint& checkpoint) {
-  if (checkpoint.is_synthetic()) return checkpoint.path();
+  if (checkpoint.kind() == "synthetic") return checkpoint.path();
   return std::filesystem::weakly_canonical(checkpoint.path()).filename().string();
 }
 

@@ -56,7 +56,7 @@ class Checkpoint {
   const GenerationDefaults& generation() const { return generation_; }
   const std::string& path() const { return path_; }
   const std::string& kind() const { return kind_; }  ///< "safetensors", "gguf", "synthetic"
-  bool is_synthetic() const { return kind_ == "synthetic"; }
+  bool is_synthetic() const { return config_.is_synthetic; }
 
   /// Names of all weights, sorted, as Hugging Face names them.
   virtual std::vector<std::string> names() const = 0;

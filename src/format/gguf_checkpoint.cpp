@@ -113,6 +113,7 @@ class GgufCheckpoint : public StoredCheckpoint {
     expect_same("llama.attention.value_length", config_.head_dim);
     expect_same("llama.rope.dimension_count", config_.head_dim);
     expect_same("llama.vocab_size", config_.vocab);
+    config_.is_synthetic = header_.get_bool("chaski.synthetic").value_or(false);
     config_.bos = token_id("tokenizer.ggml.bos_token_id");
     if (const Found factors = find_tensor(kGgufRopeFactors); factors.tensor != nullptr) {
       read_rope_factors(*factors.part->source(), *factors.tensor);

@@ -36,6 +36,7 @@ void set_shape_keys(GgufMetadata& metadata, const ModelConfig& config) {
   set_size(metadata, "llama.vocab_size", config.vocab);
   metadata.set_float32("llama.rope.freq_base", static_cast<float>(config.rope_theta));
   metadata.set_float32("llama.attention.layer_norm_rms_epsilon", static_cast<float>(config.rms_eps));
+  if (config.is_synthetic) metadata.set_bool("chaski.synthetic", true);
 }
 
 void set_tokenizer_keys(GgufMetadata& metadata, const TokenizerData& tokenizer,

@@ -242,6 +242,7 @@ ModelConfig parse_hf_config(std::string_view text, const std::string& where) {
   config.max_context = get_int(json, "max_position_embeddings", 2048, where);
   config.rms_eps = get_number(json, "rms_norm_eps", 1e-6, where);
   config.tie_embeddings = get_bool(json, "tie_word_embeddings", false, where);
+  config.is_synthetic = get_bool(json, "chaski_synthetic", false, where);
   read_rope(json, where, config);
   config.validate(where, kKeys);
   read_special_ids(json, where, config);

@@ -77,7 +77,7 @@ std::optional<RopeScaling> scaling_of_factors(const ModelConfig& config) {
 }
 
 std::string hf_config_text(const ModelConfig& config, DType dtype) {
-  const OrderedJson json = {{"architectures", {"LlamaForCausalLM"}},
+  OrderedJson json = {{"architectures", {"LlamaForCausalLM"}},
                             {"attention_bias", false},
                             {"attention_dropout", 0.0},
                             {"bos_token_id", id_or_null(config.bos)},
@@ -101,6 +101,7 @@ std::string hf_config_text(const ModelConfig& config, DType dtype) {
                             {"torch_dtype", torch_name(dtype)},
                             {"use_cache", true},
                             {"vocab_size", config.vocab}};
+  if (config.is_synthetic) json["chaski_synthetic"] = true;
   return to_json_text(json, 2) + "\n";
 }
 

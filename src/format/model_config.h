@@ -51,6 +51,7 @@ struct ModelConfig {
   /// [head_dim / 2] divisors of the rotary frequencies, where the file gives them instead of the rule (GGUF).
   std::vector<float> rope_factors;
   bool tie_embeddings = false;
+  bool is_synthetic = false;  ///< random weights, for speed only, whatever file they came from
   std::optional<int32_t> bos;
   std::vector<int32_t> eos;  ///< any of these ends an answer
 

@@ -209,6 +209,7 @@ ModelConfig config_of(const NamedShape& shape) {
   config.rope_theta = 500000;
   config.rope_scaling = RopeScaling{32, 1, 4, 8192};
   config.tie_embeddings = true;
+  config.is_synthetic = true;
   const auto first_special = static_cast<int32_t>(shape.vocab - kLlama3Specials);
   config.bos = first_special;
   config.eos = {first_special + 1, first_special + 8, first_special + 9};

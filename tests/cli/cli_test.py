@@ -54,6 +54,15 @@ class CliTest(unittest.TestCase):
 
     # ---- run
 
+    def test_random_weights_stay_labelled_in_whatever_file_they_are_written_to(self):
+        file, folder = self.home / "a.gguf", self.home / "hf"
+        self.chaski("quantize", TINY, file, "--format", "q8_0")
+        self.chaski("convert", file, folder)
+        for model in (file, folder):
+            out, err = self.chaski("run", model, "-p", "hello", "--json", *SHORT, "--seed", "1")
+            self.assertTrue(json.loads(out)["is_synthetic"])
+            self.assertIn("random weights", err)
+
     def test_run_json_is_one_object_with_the_agreed_fields(self):
         answer = self.run_json(*SHORT, "--seed", "3")
         for key in ("text", "ids", "prompt_ids", "finish_reason", "timings", "device_kind"):
