@@ -82,38 +82,55 @@ class ConvertTest(unittest.TestCase):
         _, err = self.chaski("quantize", TINY, self.home / "none" / "a.gguf", "--format", "q8_0", status=3)
         self.assertIn("none", err)
 
-    def test_a_full_disk_keeps_what_is_done_and_the_same_command_goes_on(self):
-        target = self.home / "a.gguf"
+    # ---- interrupted
 
+    def interrupted(self, interrupt):
+        """Quantises a model of some size, calls `interrupt` with the process once its journal is there, and gives exit
+        status and errors."""
+        command = [CHASKI, "quantize", "synthetic:llama-3.2-1b", str(self.home / "a.gguf"), "--format", "q8_0", "-t", "1"]
+        running = subprocess.Popen(command, env=self.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))
+        deadline = time.monotonic() + 120
+        while not (self.home / "a.gguf.journal").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        interrupt(running)
+        _, err = running.communicate(timeout=120)
+        return running.returncode, err
+
+    def expect_to_go_on(self, err):
+        self.assertIn(b"a.gguf.partial", err)
+        self.assertIn(b"same command", err)
+        target = self.home / "a.gguf"
+        self.assertFalse(target.exists())
+        out, _ = self.chaski("quantize", "synthetic:llama-3.2-1b", target, "--format", "q8_0", "--json")
+        facts = json.loads(out)
+        self.assertGreater(facts["weights_continued"], 0)
+        self.assertLess(facts["weights_continued"], facts["weights"])
+        self.assertEqual([p.name for p in self.home.iterdir()], ["a.gguf"])
+        self.assertEqual(target.stat().st_size, facts["file_bytes"])
+
+    def test_a_disk_that_is_full_midway_keeps_what_is_done_and_the_same_command_goes_on(self):
+        # No file may grow beyond its first bytes from here on, small ones such as the journal apart.
+        limit = (100_000, resource.RLIM_INFINITY)
+        status, err = self.interrupted(lambda running: resource.prlimit(running.pid, resource.RLIMIT_FSIZE, limit))
+        self.assertNotIn(status, (0, 130))
+        self.expect_to_go_on(err)
+
+    def test_ctrl_c_keeps_the_part_that_is_done_and_the_same_command_goes_on(self):
+        status, err = self.interrupted(lambda running: running.send_signal(signal.SIGINT))
+        self.assertEqual(status, 130, err)
+        self.expect_to_go_on(err)
+
+    def test_a_file_that_can_never_be_so_large_is_refused_and_nothing_is_left(self):
         def small_files():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, 800_000))
 
-        command = ["quantize", TINY, target, "--format", "bf16", "-t", "1"]
-        done = subprocess.run([CHASKI, *map(str, command)], capture_output=True, env=self.env, preexec_fn=small_files,
-                              timeout=300, check=False)
+        done = subprocess.run([CHASKI, "quantize", TINY, str(self.home / "a.gguf"), "--format", "bf16"],
+                              capture_output=True, env=self.env, preexec_fn=small_files, timeout=300, check=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(b"a.gguf", done.stderr)
-        self.assertFalse(target.exists())
-        self.chaski(*command)
-        whole = self.home / "b.gguf"
-        self.chaski("quantize", TINY, whole, "--format", "bf16")
-        self.assertEqual(target.read_bytes(), whole.read_bytes())
-
-    def test_ctrl_c_keeps_the_part_that_is_done_and_says_how_to_go_on(self):
-        target = self.home / "a.gguf"
-        command = [CHASKI, "quantize", "synthetic:llama-3.2-1b", str(target), "--format", "q8_0", "-t", "1"]
-        running = subprocess.Popen(command, env=self.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not (self.home / "a.gguf.journal").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=120)
-        self.assertEqual(running.returncode, 130, err)
-        self.assertIn(b"a.gguf.partial", err)
-        self.assertIn(b"same command", err)
-        self.assertFalse(target.exists())
-        self.assertTrue((self.home / "a.gguf.partial").exists())
+        self.assertEqual(list(self.home.iterdir()), [])
 
     # ---- convert
 
@@ -150,6 +167,44 @@ class ConvertTest(unittest.TestCase):
         self.chaski("convert", self.home / "folder", self.home / "other", status=2)
         _, err = self.chaski("convert", self.home / "a.gguf", self.home / "folder", "--force", status=2)
         self.assertIn("not empty", err)
+
+    def test_a_folder_that_is_in_the_way_and_not_ours_is_left_alone(self):
+        self.chaski("convert", TINY, self.home / "a.gguf")
+        mine = self.home / "out.partial" / "mine.txt"
+        mine.parent.mkdir()
+        mine.write_text("mine")
+        _, err = self.chaski("convert", self.home / "a.gguf", self.home / "out", status=2)
+        self.assertIn("out.partial", err)
+        self.assertEqual(mine.read_text(), "mine")
+
+    def write_adapter(self):
+        """Of the query matrix of the tiny model's first layer, large enough to change what it says."""
+        folder = self.home / "adapter"
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+        name = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+        header = json.dumps({name + "A.weight": {"dtype": "F32", "shape": [1, 256], "data_offsets": [0, 1024]},
+                             name + "B.weight": {"dtype": "F32", "shape": [256, 1], "data_offsets": [1024, 2048]}})
+        numbers = struct.pack("<512f", *(0.5 * (-1) ** (i // 3) for i in range(512)))
+        (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + numbers)
+        return folder
+
+    def test_an_adapter_merges_into_a_new_folder_that_keeps_the_tokenizer_s_files(self):
+        base, merged, gguf, adapter = (self.home / "base", self.home / "merged", self.home / "merged.gguf",
+                                       self.write_adapter())
+        self.chaski("convert", TINY, self.home / "a.gguf")
+        self.chaski("convert", self.home / "a.gguf", base)
+        (base / "special_tokens_map.json").write_text("{}")
+        self.chaski("convert", base, merged, "--lora", adapter)
+        self.chaski("convert", base, gguf, "--lora", adapter)
+        self.assertEqual({p.name for p in merged.iterdir()}, {p.name for p in base.iterdir()})
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            self.assertEqual((merged / name).read_bytes(), (base / name).read_bytes())
+        self.assertNotEqual((merged / "model.safetensors").read_bytes(), (base / "model.safetensors").read_bytes())
+        self.assertEqual(self.greedy_ids(merged), self.greedy_ids(gguf))
+        self.assertEqual(self.shown(merged)["formats"], self.shown(base)["formats"])
+        _, err = self.chaski("convert", base, self.home / "other", status=2)
+        self.assertIn("--lora", err)
 
     # ---- hostile input
 
