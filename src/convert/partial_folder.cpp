@@ -1,5 +1,6 @@
 #include "convert/partial_folder.h"
 
+#include <exception>
 #include <system_error>
 
 #include "base/error.h"
@@ -36,14 +37,13 @@ PartialFolder::PartialFolder(const fs::path& target)
 
 PartialFolder::~PartialFolder() {
   if (!marker_) return;
-  std::error_code ignored;
-  size_t n_entries = 0;
-  for (fs::directory_iterator at(path_, ignored), end; !ignored && at != end; at.increment(ignored)) {
-    ++n_entries;
+  try {
+    const size_t n_own = 3;  // the folder itself, the one above, the marker
+    if (names_in(path_).size() > n_own) return;
+    fs::remove(path_ / kMarker);
+    fs::remove(path_);
+  } catch (const std::exception&) {  // what stays is the next run's
   }
-  if (ignored || n_entries > 1) return;
-  fs::remove(path_ / kMarker, ignored);
-  fs::remove(path_, ignored);
 }
 
 void PartialFolder::keep_only(const std::set<std::string>& names) {

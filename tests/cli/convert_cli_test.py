@@ -87,7 +87,8 @@ class ConvertTest(unittest.TestCase):
     def interrupted(self, interrupt):
         """Quantises a model of some size, calls `interrupt` with the process once its journal is there, and gives exit
         status and errors."""
-        command = [CHASKI, "quantize", "synthetic:llama-3.2-1b", str(self.home / "a.gguf"), "--format", "q8_0", "-t", "1"]
+        command = [CHASKI, "quantize", "synthetic:llama-3.2-1b", str(self.home / "a.gguf"), "--format", "q8_0",
+                   "-t", "1"]
         running = subprocess.Popen(command, env=self.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))
         deadline = time.monotonic() + 120
