@@ -74,8 +74,8 @@ def seam_merges():
     """What stands at either side of a cut between an ASCII character and any other joins before all else, so that the
     ids of such texts tell where each cut is."""
     alphabet = byte_alphabet()
-    pairs = [(a, b) for a in range(128) for b in range(0xC2, 0xF5)]
-    pairs += [(a, b) for a in range(0x80, 0xC0) for b in range(128)]
+    pairs = [(a, b) for a in range(0x80, 0xC0) for b in range(128)]  # first, as many rules cut before a space
+    pairs += [(a, b) for a in range(128) for b in range(0xC2, 0xF5)]
     pairs += [(a, b) for a in range(128) for b in range(128)]
     return [[alphabet[a], alphabet[b]] for a, b in pairs]
 
