@@ -117,7 +117,8 @@ bool obey(const std::string& line, Conversation& conversation, Lang lang) {
 }
 
 /// One message: a line, the lines between two \"\"\", or lines that end in a backslash and the one after
-/// them. `is_text` says that it is a message even where it begins like a command.
+/// them. `is_text` says that it is a message even where it begins like a command. One that is too long is
+/// read to its end before Error(kUsage): what is left of it is no message of its own.
 LineReader::Outcome read_message(LineReader& reader, std::string& message, bool& is_text,
                                  const CancelToken& cancel) {
   constexpr std::string_view kQuotes = "\"\"\"";
@@ -127,6 +128,7 @@ LineReader::Outcome read_message(LineReader& reader, std::string& message, bool&
   const bool is_quoted = line.compare(0, kQuotes.size(), kQuotes) == 0;
   is_text = is_quoted;
   if (is_quoted) line.erase(0, kQuotes.size());
+  bool is_too_long = false;
   while (outcome == LineReader::Outcome::kLine) {
     const size_t n = line.size();
     const bool ends_quote =
@@ -134,14 +136,14 @@ LineReader::Outcome read_message(LineReader& reader, std::string& message, bool&
     const bool goes_on = is_quoted ? !ends_quote : n > 0 && line.back() == '\\';
     if (ends_quote) line.erase(n - kQuotes.size());
     if (goes_on && !is_quoted) line.pop_back();
-    if (message.size() + line.size() > kMaxMessageBytes) {
-      throw Error(ErrorCode::kUsage, "chat",
-                  fmt::format("a message of more than {} bytes", kMaxMessageBytes));
-    }
-    message += line;
-    if (!goes_on) return outcome;
-    message += '\n';
+    is_too_long = is_too_long || message.size() + line.size() > kMaxMessageBytes;
+    if (!is_too_long) message += line;
+    if (!goes_on) break;
+    if (!is_too_long) message += '\n';
     outcome = reader.read(". ", line, cancel);
+  }
+  if (is_too_long && outcome != LineReader::Outcome::kInterrupted) {
+    throw Error(ErrorCode::kUsage, "chat", fmt::format("a message of more than {} bytes", kMaxMessageBytes));
   }
   // The end of input ends a message; Ctrl-C drops it.
   return outcome == LineReader::Outcome::kEnd && !message.empty() ? LineReader::Outcome::kLine : outcome;

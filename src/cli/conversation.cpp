@@ -16,6 +16,33 @@ constexpr size_t kMaxMessages = 10'000;
               fmt::format("{}: {}", printable(where, 200), message));
 }
 
+Json read_saved(const std::filesystem::path& file) {
+  const std::string where = file.string();
+  JsonLimits limits;
+  limits.max_bytes = kMaxFileBytes;
+  limits.max_depth = 8;
+  limits.max_nodes = 100'000;
+  Json saved = parse_json(read_text_file(file, kMaxFileBytes), where, limits);
+  if (get_string(saved, "schema", "", where) != kSchema) {
+    fail(where, fmt::format("field \"schema\": expected \"{}\": this is no saved conversation", kSchema));
+  }
+  return saved;
+}
+
+/// A slip of the name must not cost a file of another kind.
+void refuse_to_replace_others(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(file, ignored))) return;
+  try {
+    read_saved(file);
+  } catch (const Error&) {
+    throw Error(ErrorCode::kUsage, "save conversation",
+                fmt::format("{}: there is such a file, and it is no saved conversation",
+                            printable(file.string(), 200)),
+                "take another name, or remove the file first");
+  }
+}
+
 OrderedJson read_messages(const Json& saved, const std::string& where) {
   const auto list = saved.find("messages");
   if (list == saved.end() || !list->is_array() || list->size() > kMaxMessages) {
@@ -93,6 +120,11 @@ bool Conversation::answer(OrderedJson messages) {
       say_failed(Error(answer.error_code, "chat", answer.error));
       return false;
     }
+    if (answer.finish_reason == FinishReason::kCancelled && answer.ids.empty()) {
+      note(tr(context_.lang, "[stopped before an answer began; the conversation is as it was]\n",
+              "[尚未开始回答即已停止；对话保持不变]\n"));
+      return false;
+    }
     messages.push_back({{"role", "assistant"}, {"content", answer.text}});
     messages_ = std::move(messages);
     ++n_answers_;
@@ -130,6 +162,7 @@ void Conversation::print_figures(const Answer& answer) const {
 }
 
 void Conversation::save(const std::filesystem::path& file) const {
+  refuse_to_replace_others(file);
   OrderedJson saved;
   saved["schema"] = kSchema;
   saved["model"] = model_id_;
@@ -141,26 +174,22 @@ void Conversation::save(const std::filesystem::path& file) const {
 
 void Conversation::load(const std::filesystem::path& file) {
   const std::string where = file.string();
-  JsonLimits limits;
-  limits.max_bytes = kMaxFileBytes;
-  limits.max_depth = 8;
-  limits.max_nodes = 100'000;
-  const Json saved = parse_json(read_text_file(file, kMaxFileBytes), where, limits);
-  if (get_string(saved, "schema", "", where) != kSchema) {
-    fail(where, fmt::format("field \"schema\": expected \"{}\": this is no saved conversation", kSchema));
-  }
+  const Json saved = read_saved(file);
   GenerationSettings settings = settings_;
   const auto values = saved.find("settings");
   if (values == saved.end() || !values->is_object()) fail(where, "field \"settings\": expected an object");
   for (const auto& [name, value] : values->items()) set_setting(settings, name, value);
   OrderedJson messages = read_messages(saved, where);
   const std::string model_id = get_string(saved, "model", "", where);
+  const std::string lora = get_string(saved, "lora", "", where);
   settings_ = std::move(settings);
   messages_ = std::move(messages);
   n_context_ = 0;
-  if (model_id != model_id_) {
-    note(trf(context_.lang, "note: saved with the model {}\n", "注意：保存时使用的模型是 {}\n",
-             printable(model_id, 200)));
+  if (model_id != model_id_ || lora != model_.lora) {
+    const std::string adapter =
+        lora.empty() ? std::string(tr(context_.lang, "no adapter", "无适配器")) : printable(lora, 200);
+    note(trf(context_.lang, "note: saved with the model {}, {}\n", "注意：保存时使用的模型是 {}，{}\n",
+             printable(model_id, 200), adapter));
   }
   for (const OrderedJson& message : messages_) {
     print(

@@ -22,13 +22,14 @@ class Conversation {
   void set(const std::string& name, const std::string& value);
   const GenerationSettings& settings() const { return settings_; }
 
-  /// Ask, stream the answer, keep both; what Ctrl-C stopped is kept as far as it came. A turn that fails is
-  /// said and forgotten, unless the device is lost or nothing can be said any more.
+  /// Ask, stream the answer, keep both; what Ctrl-C stopped is kept as far as it came, if it came. A turn
+  /// that fails is said and forgotten, unless the device is lost or nothing can be said any more.
   void turn(const std::string& text);
   /// Draw the last answer anew with the next seed. Throws Error(kUsage) where there is none.
   void regenerate();
 
-  /// What was said and the settings, as JSON, whole or not at all. Throws Error(kIo) or Error(kNotFound).
+  /// What was said and the settings, as JSON, whole or not at all. Throws Error(kIo), Error(kNotFound), and
+  /// Error(kUsage) where it would replace a file that is no saved conversation.
   void save(const std::filesystem::path& file) const;
   /// Take over what `save` wrote, and show it. Throws Error and leaves the conversation as it was.
   void load(const std::filesystem::path& file);

@@ -64,6 +64,41 @@ class ChatTest(unittest.TestCase):
         asked = [m["content"] for m in self.saved()["messages"] if m["role"] == "user"]
         self.assertEqual(asked, ["one\n/two\n\nthree", "four\nfive", "x"])
 
+    def test_what_follows_in_a_message_that_is_too_long_is_not_taken_for_messages(self):
+        line = "x" * 1000 + "\n"
+        talk = self.home / "talk.json"
+        out, err = self.chat(f'"""{line * 4300}/exit\nnot a message\n"""\nhello\n/save {talk}\n')
+        self.assertEqual(err.count("a message of more than 4194304 bytes"), 1)
+        self.assertEqual([m["content"] for m in self.saved()["messages"] if m["role"] == "user"], ["hello"])
+
+    def test_save_replaces_nothing_but_a_saved_conversation(self):
+        others = {"notes.txt": "mine", "other.json": '{"schema": "other/1"}', "empty": ""}
+        for name, text in others.items():
+            (self.home / name).write_text(text)
+        (self.home / "link").symlink_to("nowhere")
+        lines = "".join(f"/save {self.home / name}\n" for name in [*others, "link", "."])
+        talk = self.home / "talk.json"
+        _, err = self.chat(f"hello\n{lines}/save {talk}\nand then?\n/save {talk}\n")
+        self.assertEqual(err.count("it is no saved conversation"), 5, err)
+        self.assertEqual(err.count("[saved in"), 2, err)
+        for name, text in others.items():
+            self.assertEqual((self.home / name).read_text(), text)
+        self.assertTrue((self.home / "link").is_symlink())
+        self.assertEqual(len(self.saved()["messages"]), 4)
+
+    def test_load_tells_another_model_and_another_adapter(self):
+        talk = self.home / "talk.json"
+        good = {"schema": "chaski.chat/1", "model": TINY, "lora": None, "settings": {}, "messages": []}
+        for change, note in (({}, None), ({"model": "m"}, "saved with the model m, no adapter"),
+                             ({"lora": "my-adapter"}, f"saved with the model {TINY}, my-adapter")):
+            talk.write_text(json.dumps({**good, **change}))
+            _, err = self.chat(f"/load {talk}\n")
+            self.assertIn("[loaded", err)
+            if note:
+                self.assertIn(note, err)
+            else:
+                self.assertNotIn("saved with", err)
+
     def test_a_saved_conversation_goes_on_as_if_it_had_never_ended(self):
         talk = self.home / "talk.json"
         one, _ = self.chat(f"hello\n/save {talk}\nand then?\n")
@@ -186,6 +221,28 @@ class ChatTest(unittest.TestCase):
         wait_for(b"[max_new_tokens 3]")
         type_in(b"/regenerate\r")
         wait_for(b"[3 tokens")
+
+    def test_regenerate_that_is_stopped_before_it_began_keeps_the_old_answer(self):
+        asked = "one two three four five six " * 2200
+        talk = {"schema": "chaski.chat/1", "model": TINY, "lora": None, "settings": {},
+                "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "the old answer"}]}
+        (self.home / "old.json").write_text(json.dumps(talk))
+        running, type_in, wait_for = self.at_terminal(*SHORT, "--ctx", "65536")
+        wait_for(b"> ")
+        type_in(f"/load {self.home}/old.json\r".encode())
+        wait_for(b"[loaded")
+        wait_for(b"> ")
+        type_in(b"/regenerate\r")
+        wait_for(b"\n")
+        time.sleep(0.3)
+        running.send_signal(signal.SIGINT)
+        wait_for(b"stopped before an answer began")
+        wait_for(b"> ")
+        type_in(f"/save {self.home}/talk.json\r".encode())
+        wait_for(b"[saved in")
+        saved = self.saved()
+        self.assertEqual(saved["messages"], talk["messages"])
+        self.assertEqual(saved["settings"]["seed"], 1)
 
 
 if __name__ == "__main__":
