@@ -55,7 +55,7 @@ std::string lines_of(const OutputReport& report, const WrittenModel& written, La
                 pad_right(name_of(type.dtype), 8), type.n_weights, megabytes(type.bytes));
   }
   for (const OutputReport::Fallback& fallback : report.fallbacks) {
-    text += trf(lang, "{} instead of {}: {} weights, {} rows that its blocks do not fit\n",
+    text += trf(lang, "{} instead of {}: {} weights, {} rows whose length its blocks do not divide\n",
                 "{} 代替 {}：{} 个权重共 {} 行，行长不是块的整数倍\n", name_of(fallback.used),
                 name_of(fallback.wanted), fallback.n_weights, fallback.n_rows);
   }
@@ -78,8 +78,9 @@ void add_write_options(CLI::App& command, const Context& context, WriteModelOpti
       .add_option("-t,--threads", o.n_threads,
                   std::string(tr(lang, "threads; 0: one per core", "线程数；0 表示每核一个")))
       ->check(CLI::Range(0, 1024));
-  command.add_flag("--force", o.replaces,
-                   std::string(tr(lang, "replace OUT where it is there", "OUT 已存在时覆盖")));
+  command.add_flag(
+      "--force", o.replaces,
+      std::string(tr(lang, "replace OUT where it is a file that is there", "OUT 是已有文件时覆盖")));
   command.add_flag(
       "--allow-nonfinite", o.allow_nonfinite,
       std::string(tr(lang, "go on where weights are NaN or infinite", "权重含 NaN 或无穷时仍继续")));
@@ -93,6 +94,14 @@ std::shared_ptr<const Checkpoint> open_to_write(const std::string& model, const 
                                                 DType merged, const Context& context) {
   auto checkpoint = Checkpoint::open(resolve_model(model));
   if (!options.adapter.empty()) checkpoint = with_lora(std::move(checkpoint), options.adapter, merged);
+  const auto embedding = checkpoint->find("model.embed_tokens.weight");
+  if (embedding != nullptr && format_of(embedding->dtype()).is_quantized()) {
+    note(trf(context.lang,
+             "note: the model is quantised already ({}); what it lost stays lost, and each new format adds "
+             "to it\n",
+             "注意：模型已经量化过（{}）；已损失的精度不会恢复，再次换格式还会增加损失\n",
+             name_of(embedding->dtype())));
+  }
   if (checkpoint->is_synthetic()) {
     note(tr(context.lang, "note: random weights (synthetic model); the file is for speed only\n",
             "注意：合成模型，权重为随机数，所得文件仅供测速\n"));
