@@ -8,11 +8,14 @@
 #include "base/byte_alphabet.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "support/error_of.h"
 #include "text/text_stream.h"
 #include "unit/text_vocab.h"
 
 namespace chaski {
 namespace {
+
+using test::error_of;
 
 using test::small_json;
 using test::small_sentencepiece;
@@ -20,17 +23,6 @@ using test::small_spec;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Ids = std::vector<int32_t>;
-
-template <typename Load>
-Error error_of(Load load) {
-  try {
-    load();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "expected an error";
-  return Error(ErrorCode::kInternal, "test", "none");
-}
 
 Error json_error(const Json& json) {
   return error_of([&] { Tokenizer::from_tokenizer_json(to_json_text(json), "t.json"); });

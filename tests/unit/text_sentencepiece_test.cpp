@@ -6,11 +6,14 @@
 #include <limits>
 
 #include "base/error.h"
+#include "support/error_of.h"
 #include "text/text_stream.h"
 #include "unit/text_vocab.h"
 
 namespace chaski {
 namespace {
+
+using test::error_of;
 
 using test::SentencePieceVocabulary;
 using test::small_sentencepiece;
@@ -23,17 +26,6 @@ constexpr int32_t kByte0 = 3, kSpace = 259, kA = 260, kB = 261, kC = 262, kSpace
                   kAbc = 265, kTwoSpaces = 266;
 
 Tokenizer small() { return Tokenizer(spec_from_gguf(small_sentencepiece().view(), "t.gguf")); }
-
-template <typename Load>
-Error error_of(Load load) {
-  try {
-    load();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "expected an error";
-  return Error(ErrorCode::kInternal, "test", "none");
-}
 
 TEST(SentencePiece, NeighboursMergeByTheScoreOfWhatTheyJoinTo) {
   const Tokenizer tokenizer = small();

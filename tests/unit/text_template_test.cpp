@@ -16,11 +16,14 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "support/error_of.h"
 #include "text/chat_template.h"
 #include "text/jinja_text.h"
 
 namespace chaski {
 namespace {
+
+using test::error_of;
 
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -44,16 +47,6 @@ std::vector<std::string> user_texts(const RenderedPrompt& prompt) {
 }
 
 // The error that `action` throws, or an internal one where it throws none.
-template <typename Action>
-Error error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::kInternal, "test", "no error");
-}
-
 Error refusal(const std::string& source) {
   return error_of([&] { render(source); });
 }

@@ -9,11 +9,14 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "support/error_of.h"
 #include "support/heap_meter.h"
 #include "unit/text_vocab.h"
 
 namespace chaski {
 namespace {
+
+using test::error_of;
 
 using test::small_json;
 using test::small_spec;
@@ -31,17 +34,6 @@ std::vector<std::string> split(SplitRule rule, std::string_view text) {
 }
 
 /// Runs `load` and gives the error; fails the test where there is none.
-template <typename Load>
-Error error_of(Load load) {
-  try {
-    load();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "expected an error";
-  return Error(ErrorCode::kInternal, "test", "none");
-}
-
 Error json_error(const Json& json) {
   return error_of([&] { Tokenizer::from_tokenizer_json(to_json_text(json), "t.json"); });
 }
