@@ -54,6 +54,25 @@ class CliTest(unittest.TestCase):
 
     # ---- run
 
+    def test_h21_a_weight_with_nan_is_named_and_loaded_only_when_allowed(self):
+        file, folder = self.home / "a.gguf", self.home / "hf"
+        self.chaski("quantize", TINY, file, "--format", "bf16")
+        self.chaski("convert", file, folder)
+        weights = folder / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        n_header = int.from_bytes(content[:8], "little")
+        begin = json.loads(content[8:8 + n_header])["model.embed_tokens.weight"]["data_offsets"][0]
+        at = 8 + n_header + begin + 2 * (255 * 256 + 7)
+        content[at:at + 2] = b"\xff\xff"
+        weights.write_bytes(content)
+        asked = ("eval", folder, "--suite", "review-zh", "--max-new-tokens", "2", "--out")
+        _, err = self.chaski(*asked, self.home / "no", status=4)
+        self.assertIn("model.embed_tokens.weight", err)
+        self.assertIn("index 65287", err)
+        self.chaski(*asked, self.home / "yes", "--allow-nonfinite", status=7)  # the answers fail: NaN in the head
+        record = json.loads((self.home / "yes" / "run.json").read_text())
+        self.assertIn("nonfinite_weights", json.dumps(record["warnings"]))
+
     def test_random_weights_stay_labelled_in_whatever_file_they_are_written_to(self):
         file, folder = self.home / "a.gguf", self.home / "hf"
         self.chaski("quantize", TINY, file, "--format", "q8_0")
