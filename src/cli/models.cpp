@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "cli/backends.h"
 #include "cli/terminal.h"
+#include "convert/gguf_vocabulary.h"
 #include "format/lora.h"
 
 namespace chaski::cli {
@@ -61,18 +62,7 @@ Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
                 fmt::format("{}: there is no tokenizer", checkpoint.path()),
                 "a Hugging Face model needs tokenizer.json or tokenizer.model beside its weights");
   }
-  const GgufVocabulary vocabulary{.model = data.gguf_model,
-                                  .pre = data.gguf_pre,
-                                  .tokens = data.tokens,
-                                  .token_types = data.token_types,
-                                  .merges = data.merges,
-                                  .scores = data.scores,
-                                  .bos = data.bos,
-                                  .eos = data.eos,
-                                  .unk = data.unk,
-                                  .add_bos = data.add_bos,
-                                  .add_space_prefix = data.add_space_prefix};
-  return Tokenizer(spec_from_gguf(vocabulary, checkpoint.path()));
+  return Tokenizer(spec_from_gguf(gguf_vocabulary_of(data), checkpoint.path()));
 }
 
 std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {

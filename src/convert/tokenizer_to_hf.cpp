@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "convert/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace chaski {
@@ -199,18 +200,7 @@ Pipeline sentencepiece_pipeline(const TokenizerSpec& spec) {
 }
 
 std::string tokenizer_json_text(const TokenizerData& data, const std::string& where) {
-  const TokenizerSpec spec = spec_from_gguf({.model = data.gguf_model,
-                                             .pre = data.gguf_pre,
-                                             .tokens = data.tokens,
-                                             .token_types = data.token_types,
-                                             .merges = data.merges,
-                                             .scores = data.scores,
-                                             .bos = data.bos,
-                                             .eos = data.eos,
-                                             .unk = data.unk,
-                                             .add_bos = data.add_bos,
-                                             .add_space_prefix = data.add_space_prefix},
-                                            where);
+  const TokenizerSpec spec = spec_from_gguf(gguf_vocabulary_of(data), where);
   const Tokenizer checked(spec);  // throws where ids, scores or lengths are no tokenizer's
   Pipeline pipeline = spec.is_of_characters ? sentencepiece_pipeline(spec) : byte_level_pipeline(spec, where);
   if (spec.add_bos && data.bos) {

@@ -2,6 +2,7 @@
 // single bytes.
 #pragma once
 
+#include "convert/gguf_vocabulary.h"
 #include "format/checkpoint.h"
 #include "text/tokenizer.h"
 
@@ -16,18 +17,7 @@ inline Tokenizer load_tokenizer(const Checkpoint& checkpoint) {
     return Tokenizer(spec_from_tokenizer_file(t.tokenizer_model, t.tokenizer_config_json, checkpoint.path()));
   }
   if (!t.tokens.empty()) {
-    const GgufVocabulary vocabulary{.model = t.gguf_model,
-                                    .pre = t.gguf_pre,
-                                    .tokens = t.tokens,
-                                    .token_types = t.token_types,
-                                    .merges = t.merges,
-                                    .scores = t.scores,
-                                    .bos = t.bos,
-                                    .eos = t.eos,
-                                    .unk = t.unk,
-                                    .add_bos = t.add_bos,
-                                    .add_space_prefix = t.add_space_prefix};
-    return Tokenizer(spec_from_gguf(vocabulary, checkpoint.path()));
+    return Tokenizer(spec_from_gguf(gguf_vocabulary_of(t), checkpoint.path()));
   }
   TokenizerSpec spec;
   for (int32_t id = 0; id < checkpoint.config().vocab; ++id) {
