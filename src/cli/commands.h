@@ -12,6 +12,7 @@ void add_perplexity(CLI::App& app, Context& context);
 void add_tokenize(CLI::App& app, Context& context);
 void add_render(CLI::App& app, Context& context);
 void add_show(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 void add_quantize(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);
 

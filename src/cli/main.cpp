@@ -101,6 +101,7 @@ void run_command_line(int argc, char** argv, Context& context) {
   add_tokenize(app, context);
   add_render(app, context);
   add_show(app, context);
+  add_bench(app, context);
   add_quantize(app, context);
   add_convert(app, context);
   add_help_and_version(app, context);

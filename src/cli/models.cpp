@@ -133,6 +133,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   device_options.precision = options.precision_value();
   device_options.n_threads = options.n_threads;
   device_options.kv_dtype = options.kv_dtype;
+  device_options.isa = options.isa;
   loaded->device = open_device(options.device, device_options);
   Ops* ops = &loaded->device->ops();
   if (loaded->device->info().device_kind != "cpu") {

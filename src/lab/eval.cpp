@@ -63,6 +63,8 @@ Asked ask(Engine& engine, const PromptMaker& prompts, const SuiteItem& item, con
   return asked;
 }
 
+}  // namespace
+
 std::string weight_types(const Checkpoint& checkpoint) {
   std::map<DType, int64_t> bytes;
   int64_t all = 0;
@@ -83,8 +85,6 @@ std::string weight_types(const Checkpoint& checkpoint) {
   }
   return text;
 }
-
-}  // namespace
 
 ItemJournal::ItemJournal(const std::filesystem::path& path) : path_(path.string()) {
   fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

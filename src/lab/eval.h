@@ -57,6 +57,9 @@ class ItemJournal {
 bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, const EvalPlan& plan,
              RunRecord& record, ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel);
 
+/// The types that hold most bytes of a model's weights, as "q4_1 86%, q8_0 13%".
+std::string weight_types(const Checkpoint& checkpoint);
+
 /// What the model is, for the record; reads all weights once for their hash, and tells `on_bytes` of it.
 ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
                        const OnBytes& on_bytes = {});

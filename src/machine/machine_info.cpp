@@ -1,8 +1,10 @@
 #include "machine/machine_info.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <charconv>
 
@@ -32,6 +34,14 @@ int64_t peak_rss_bytes() {
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
+}
+
+void restart_peak_rss() noexcept {
+  const int fd = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (::write(fd, "5", 1) != 1) {  // 5: the peak alone, no page's marks
+  }
+  ::close(fd);
 }
 
 }  // namespace chaski

@@ -1,0 +1,221 @@
+#include "lab/bench.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/rng.h"
+
+namespace chaski {
+namespace {
+
+constexpr int64_t kMaxTokens = 1 << 20;
+constexpr int64_t kMaxRepeats = 10'000;
+constexpr int32_t kMaxSequences = 1024;
+/// Tokens that a decode generates unmeasured before its samples.
+constexpr int64_t kWarmupTokens = 4;
+/// Positions for the tokens that a sequence may get while others are still at their prompts, and for the step
+/// that ends a measurement.
+constexpr int64_t kSpareTokens = 64;
+
+/// The value below which a share `p` of the ascending samples lies.
+double percentile(const std::vector<double>& ascending, double p) {
+  const double place = p * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<size_t>(place);
+  const size_t above = std::min(below + 1, ascending.size() - 1);
+  return std::lerp(ascending[below], ascending[above], place - static_cast<double>(below));
+}
+
+/// How many of `n` ascending samples may be cut at each end so that the rest still holds the median with 95
+/// %.
+size_t cut_of_interval(size_t n) {
+  // The median lies below the sample k + 1 where at most k of n fair coins fall on heads.
+  const double log_all = static_cast<double>(n) * std::log(2.0);
+  double tail = 0;
+  for (size_t k = 0; 2 * k < n; ++k) {
+    const auto heads = static_cast<double>(k);
+    const auto coins = static_cast<double>(n);
+    tail +=
+        std::exp(std::lgamma(coins + 1) - std::lgamma(heads + 1) - std::lgamma(coins - heads + 1) - log_all);
+    if (tail > 0.025) return k;
+  }
+  return 0;
+}
+
+Request greedy(std::vector<int32_t> prompt) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.sampling.temperature = 0;
+  return request;
+}
+
+void throw_if_failed(const Answer& answer) {
+  if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "bench", answer.error);
+}
+
+/// One engine and its measurements.
+class Timed {
+ public:
+  Timed(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences, const CancelToken& cancel)
+      : tokenizer_(subject.tokenizer),
+        plan_(plan),
+        n_sequences_(n_sequences),
+        cancel_(cancel),
+        engine_(subject.device, subject.ops, subject.model, subject.tokenizer,
+                options_for(subject, plan, n_sequences)) {}
+
+  Engine& engine() { return engine_; }
+
+  double prefill_rate() {
+    Request request = greedy(bench_prompt(tokenizer_, plan_.n_prompt, 0));
+    request.max_new_tokens = 1;
+    const Answer answer = engine_.generate(std::move(request), {}, &cancel_);
+    cancel_.throw_if_cancelled("bench");
+    throw_if_failed(answer);
+    return static_cast<double>(plan_.n_prompt) / answer.timings.ttft_s;
+  }
+
+  /// All sequences first get through their prompts; then `n_tokens` of each are timed.
+  double decode_rate(int64_t n_tokens) {
+    std::vector<RequestId> ids;
+    std::vector<int64_t> counts(static_cast<size_t>(n_sequences_));
+    int64_t n_known = 0;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      ids.push_back(engine_.submit(greedy(bench_prompt(tokenizer_, std::max<int64_t>(1, plan_.depth), i)),
+                                   [&counts, &n_known, i](std::string_view) { ++counts[i], ++n_known; }));
+    }
+    while (std::find(counts.begin(), counts.end(), 0) != counts.end() && step()) {
+    }
+    const int64_t n_before = n_known;
+    const Stopwatch since_begin;
+    while (n_known - n_before < n_tokens * n_sequences_ && step()) {
+    }
+    const double rate = static_cast<double>(n_known - n_before) / since_begin.seconds();
+    for (const RequestId id : ids) {
+      engine_.cancel(id);
+      throw_if_failed(engine_.take(id));
+    }
+    return rate;
+  }
+
+ private:
+  static EngineOptions options_for(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences) {
+    EngineOptions options;
+    options.context = plan.context();
+    options.max_sequences = n_sequences;
+    const int64_t page = subject.device.kv_layout(subject.model.config).page_tokens;
+    options.n_pages =
+        static_cast<int32_t>((options.context + page - 1) / page * n_sequences);  // none preempted
+    return options;
+  }
+  bool step() {
+    cancel_.throw_if_cancelled("bench");
+    return engine_.step();
+  }
+
+  const Tokenizer& tokenizer_;
+  const BenchPlan& plan_;
+  int32_t n_sequences_;
+  const CancelToken& cancel_;
+  Engine engine_;
+};
+
+}  // namespace
+
+void BenchPlan::validate() const {
+  const auto check = [](std::string_view what, int64_t found, int64_t least, int64_t most) {
+    if (found >= least && found <= most) return;
+    throw Error(ErrorCode::kUsage, "bench",
+                fmt::format("{}: expected {} to {}, found {}", what, least, most, found));
+  };
+  check("prompt tokens", n_prompt, 0, kMaxTokens);
+  check("generated tokens", n_gen, 0, kMaxTokens);
+  check("depth", depth, 0, kMaxTokens);
+  check("repeats", n_repeats, 1, kMaxRepeats);
+  for (const int32_t n : sequences) check("sequences at once", n, 1, kMaxSequences);
+  if (n_prompt == 0 && n_gen == 0) {
+    throw Error(ErrorCode::kUsage, "bench",
+                "neither prompt nor generated tokens: there is nothing to measure");
+  }
+}
+
+int64_t BenchPlan::context() const {
+  const int64_t most = sequences.empty() ? 1 : *std::max_element(sequences.begin(), sequences.end());
+  // Prompts go through in chunks, and whoever is through decodes meanwhile.
+  const int64_t waiting = most + most * depth / EngineOptions().max_step_rows;
+  const int64_t decoding = n_gen == 0 ? 0 : std::max<int64_t>(1, depth) + n_gen + waiting + kSpareTokens;
+  return std::max(n_prompt + 1, decoding);
+}
+
+Metric summarize(std::vector<double> samples) {
+  CHECK(!samples.empty(), "a metric without samples");
+  std::vector<double> ascending = samples;
+  std::sort(ascending.begin(), ascending.end());
+  Metric metric;
+  metric.median = percentile(ascending, 0.5);
+  metric.p90 = percentile(ascending, 0.9);
+  metric.p99 = percentile(ascending, 0.99);
+  const size_t cut = cut_of_interval(ascending.size());
+  metric.low = ascending[cut];
+  metric.high = ascending[ascending.size() - 1 - cut];
+  metric.samples = std::move(samples);
+  return metric;
+}
+
+std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_t stream) {
+  std::vector<int32_t> ids;
+  const auto vocab = static_cast<double>(tokenizer.vocab_size());
+  // Special tokens and ids without a piece are passed over; a vocabulary is never made of them alone.
+  for (uint64_t draw = 0; static_cast<int64_t>(ids.size()) < n; ++draw) {
+    CHECK(draw < static_cast<uint64_t>(n) * 1000 + 100'000, "no ordinary tokens in the vocabulary");
+    const auto id = static_cast<int32_t>(uniform01(0, stream, draw) * vocab);
+    if (!tokenizer.is_special(id) && !tokenizer.piece(id).empty()) ids.push_back(id);
+  }
+  return ids;
+}
+
+BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const CancelToken& cancel,
+                       const std::function<void(int64_t done, int64_t total)>& on_progress) {
+  plan.validate();
+  if (plan.context() > subject.model.context) {
+    throw Error(ErrorCode::kUsage, "bench",
+                fmt::format("{} positions are needed, the model was loaded with {}", plan.context(),
+                            subject.model.context),
+                "ask for fewer tokens, or a smaller depth");
+  }
+  const auto n_metrics = static_cast<int64_t>((plan.n_prompt > 0) + (plan.n_gen > 0) +
+                                              (plan.n_gen > 0 ? plan.sequences.size() : 0));
+  int64_t n_done = 0;
+  const auto sampled = [&](const std::function<double()>& rate) {
+    std::vector<double> samples;
+    for (int64_t i = 0; i < plan.n_repeats; ++i) {
+      samples.push_back(rate());
+      if (on_progress) on_progress(++n_done, n_metrics * plan.n_repeats);
+    }
+    return summarize(std::move(samples));
+  };
+  BenchFigures figures;
+  {
+    Timed alone(subject, plan, 1, cancel);
+    figures.kv_bytes = alone.engine().stats().kv_bytes;
+    figures.runner = alone.engine().runner().name();
+    if (plan.n_prompt > 0) {
+      alone.prefill_rate();
+      figures.prefill_tokens_per_s = sampled([&] { return alone.prefill_rate(); });
+    }
+    if (plan.n_gen > 0) {
+      alone.decode_rate(kWarmupTokens);
+      figures.decode_tokens_per_s = sampled([&] { return alone.decode_rate(plan.n_gen); });
+    }
+  }
+  if (plan.n_gen == 0) return figures;
+  for (const int32_t n_sequences : plan.sequences) {
+    Timed together(subject, plan, n_sequences, cancel);
+    together.decode_rate(kWarmupTokens);
+    figures.batched.push_back({n_sequences, sampled([&] { return together.decode_rate(plan.n_gen); })});
+  }
+  return figures;
+}
+
+}  // namespace chaski

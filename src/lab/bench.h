@@ -1,0 +1,75 @@
+// How fast a model runs: prefill, decode, and several sequences decoding at once, each timed several times.
+// Loading the model is the caller's; bench_report.h says it in tables and JSON.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/cancel.h"
+#include "engine/engine.h"
+#include "text/tokenizer.h"
+
+namespace chaski {
+
+/// What to measure. Prompts are fixed pseudo-random ordinary tokens; all decoding is greedy, and no token
+/// ends it.
+struct BenchPlan {
+  int64_t n_prompt = 512;          ///< tokens of a prefill; 0: none is measured
+  int64_t n_gen = 128;             ///< tokens of a decode, of each sequence; 0: none is measured
+  int64_t depth = 0;               ///< tokens before a decode begins; at least one is always there
+  int64_t n_repeats = 5;           ///< samples of each metric
+  std::vector<int32_t> sequences;  ///< numbers of sequences to decode at once; total tokens/s of each
+
+  /// Throws Error(kUsage) naming what is out of range.
+  void validate() const;
+  /// Positions of context that it needs.
+  int64_t context() const;
+};
+
+/// Samples and what they say. Percentiles are of the samples in ascending order, between two of them linear.
+/// [low, high] holds the true median with at least 95 % where there are six samples or more (order
+/// statistics: no assumption on the distribution); with fewer it is the range, which holds it with 1 − 2^(1 −
+/// n).
+struct Metric {
+  double median = 0, p90 = 0, p99 = 0;
+  double low = 0, high = 0;
+  std::vector<double> samples;  ///< in the order measured
+};
+/// Of at least one sample.
+Metric summarize(std::vector<double> samples);
+
+struct BatchedDecode {
+  int32_t n_sequences = 0;
+  Metric tokens_per_s;  ///< of all sequences together
+};
+
+struct BenchFigures {
+  std::optional<Metric> prefill_tokens_per_s;  ///< to the first token, that is, with the head's one row
+  std::optional<Metric> decode_tokens_per_s;   ///< one sequence
+  std::vector<BatchedDecode> batched;
+  int64_t kv_bytes = 0;  ///< of the cache for one sequence
+  std::string runner;
+};
+
+/// What is measured; all must outlive the call.
+struct BenchSubject {
+  Device& device;
+  Ops& ops;
+  const LlamaModel& model;
+  const Tokenizer& tokenizer;
+};
+
+/// Run the plan, each measurement once unmeasured before it counts. `on_progress(done, total)` hears of the
+/// samples. Throws Error(kUsage) where the model's context is too short, Error(kDevice) where logits are not
+/// finite, Error(kCancelled).
+BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const CancelToken& cancel,
+                       const std::function<void(int64_t done, int64_t total)>& on_progress = {});
+
+/// `n` fixed pseudo-random ordinary tokens; another `stream`, other tokens.
+std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_t stream);
+
+}  // namespace chaski
