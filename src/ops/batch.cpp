@@ -29,16 +29,30 @@ void Batch::clear() {
   n_sequences = 0;
 }
 
+namespace {
+
+KvLayout plain_layout(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim) {
+  if (head_dim % format_of(dtype).block_elements != 0) {
+    throw Error(ErrorCode::kUnsupported, "make cache",
+                fmt::format("a cache in {} keeps {} numbers to a block; the model's heads have {}",
+                            name_of(dtype), format_of(dtype).block_elements, head_dim),
+                "use --kv-dtype bf16");
+  }
+  return {dtype, page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim), {}, {}};
+}
+
+}  // namespace
+
 KvLayout KvLayout::token_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim) {
-  const Strides strides{page_tokens * n_kv_heads * head_dim, n_kv_heads * head_dim, head_dim, 1};
-  return {dtype,   page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim),
-          strides, strides};
+  KvLayout layout = plain_layout(dtype, page_tokens, n_kv_heads, head_dim);
+  layout.k = layout.v = {layout.page_stride(), n_kv_heads * head_dim, head_dim, 1};
+  return layout;
 }
 
 KvLayout KvLayout::head_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim) {
-  const Strides strides{page_tokens * n_kv_heads * head_dim, head_dim, page_tokens * head_dim, 1};
-  return {dtype,   page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim),
-          strides, strides};
+  KvLayout layout = plain_layout(dtype, page_tokens, n_kv_heads, head_dim);
+  layout.k = layout.v = {layout.page_stride(), head_dim, page_tokens * head_dim, 1};
+  return layout;
 }
 
 KvStorage::KvStorage(Memory& memory, const KvLayout& layout, int64_t n_layers, int32_t n_pages)

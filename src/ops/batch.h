@@ -46,7 +46,8 @@ struct Batch {
 
 /// How k and v lie in the cache's pages; the backend chooses. Strides are in elements of `dtype` within one
 /// layer's k (or v) storage: element (page, token, head, d) is at page × page + token × token + head × head +
-/// d × dim.
+/// d × dim. In q8_0 elements are codes of a byte, 32 dimensions of a token share a scale, and a page's
+/// scales, f16 [n_kv_heads, head_dim / 32, page_tokens], follow its codes.
 struct KvLayout {
   struct Strides {
     int64_t page = 0, token = 0, head = 0, dim = 0;
@@ -62,8 +63,15 @@ struct KvLayout {
 
   int64_t page_elements() const { return int64_t{page_tokens} * n_kv_heads * head_dim; }
   int64_t page_bytes() const { return row_bytes(dtype, page_elements()); }  ///< of k or of v, one layer
+  int64_t page_stride() const { return dtype == DType::kQ8_0 ? page_bytes() : page_elements(); }
 
-  /// [page][token][head][dim], the plain order.
+  /// Of q8_0: the byte where element (p, t, h, d) has its scale.
+  int64_t scale_at(const Strides& s, int64_t p, int64_t t, int64_t h, int64_t d) const {
+    return p * s.page + page_elements() + 2 * ((h * (head_dim / 32) + d / 32) * page_tokens + t);
+  }
+
+  /// [page][token][head][dim], the plain order. Throw Error(kUnsupported) where heads do not fit the type's
+  /// blocks.
   static KvLayout token_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim);
   /// [page][head][token][dim]: one head's tokens adjacent, which decode reads in one stream.
   static KvLayout head_major(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_dim);

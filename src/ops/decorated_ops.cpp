@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "ops/kv_rows.h"
 #include "ops/scalar_ops.h"
 
 namespace chaski {
@@ -267,12 +268,16 @@ std::vector<std::vector<float>> HostMirror::host_results(const OpCall& call) con
   }
   if (call.writes_kv) {
     const KvLayout& layout = *call.operands.kv.layout;
-    for (const void* data : {mapped_.kv.k, mapped_.kv.v}) {
+    for (const auto& [data, strides] :
+         {std::pair<const void*, const KvLayout::Strides&>{mapped_.kv.k, layout.k},
+          {mapped_.kv.v, layout.v}}) {
       std::vector<float> all;
       for (const int32_t page : pages(call)) {
-        const auto* bytes = static_cast<const std::byte*>(data) + page * layout.page_bytes();
-        const std::vector<float> part = as_f32(bytes, layout.dtype, layout.page_elements());
-        all.insert(all.end(), part.begin(), part.end());
+        for (int64_t row = 0; row < int64_t{layout.page_tokens} * layout.n_kv_heads; ++row) {
+          all.resize(all.size() + static_cast<size_t>(layout.head_dim));
+          load_kv_row(layout, strides, data, {page, row / layout.n_kv_heads, row % layout.n_kv_heads},
+                      &all[all.size() - static_cast<size_t>(layout.head_dim)]);
+        }
       }
       results.push_back(std::move(all));
     }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "ops/kv_rows.h"
 
 namespace chaski {
 
@@ -138,10 +139,8 @@ void ScalarOps::rope_append(const TensorView& q, const TensorView& k, const Tens
       float* key = k.f32() + r * k.n_cols() + h * dim;
       const float* value = v.f32() + r * k.n_cols() + h * dim;
       rotate(key, cos_sin, dim / 2);
-      for (int64_t d = 0; d < dim; ++d) {
-        store_element(kv.k, l.dtype, l.k.at(page, token, h, d), key[d]);
-        store_element(kv.v, l.dtype, l.v.at(page, token, h, d), value[d]);
-      }
+      store_kv_row(l, l.k, kv.k, {page, token, h}, key);
+      store_kv_row(l, l.v, kv.v, {page, token, h}, value);
     }
   }
 }
@@ -160,15 +159,14 @@ void ScalarOps::attention(const TensorView& q, const StepInputs& in, const KvLay
     const int32_t* pages = in.page_table.i32() + in.sequence_of_row.i32()[r] * in.page_table.n_cols();
     scores_.resize(static_cast<size_t>(n_keys));
     sums_.resize(static_cast<size_t>(dim));
+    row_.resize(static_cast<size_t>(dim));
     for (int64_t h = 0; h < n_heads; ++h) {
       const float* query = q.f32() + r * q.n_cols() + h * dim;
       double largest = -std::numeric_limits<double>::infinity();
       for (int64_t t = 0; t < n_keys; ++t) {
+        load_kv_row(l, l.k, kv.k, {pages[t / l.page_tokens], t % l.page_tokens, h / group}, row_.data());
         double dot = 0;
-        for (int64_t d = 0; d < dim; ++d) {
-          const int64_t at = l.k.at(pages[t / l.page_tokens], t % l.page_tokens, h / group, d);
-          dot += double{query[d]} * load_element(kv.k, l.dtype, at);
-        }
+        for (size_t d = 0; d < row_.size(); ++d) dot += double{query[d]} * row_[d];
         scores_[static_cast<size_t>(t)] = dot * scale;
         largest = std::max(largest, dot * scale);
       }
@@ -177,10 +175,8 @@ void ScalarOps::attention(const TensorView& q, const StepInputs& in, const KvLay
       for (int64_t t = 0; t < n_keys; ++t) {
         const double weight = std::exp(scores_[static_cast<size_t>(t)] - largest);
         total += weight;
-        for (int64_t d = 0; d < dim; ++d) {
-          const int64_t at = l.v.at(pages[t / l.page_tokens], t % l.page_tokens, h / group, d);
-          sums_[static_cast<size_t>(d)] += weight * load_element(kv.v, l.dtype, at);
-        }
+        load_kv_row(l, l.v, kv.v, {pages[t / l.page_tokens], t % l.page_tokens, h / group}, row_.data());
+        for (size_t d = 0; d < row_.size(); ++d) sums_[d] += weight * row_[d];
       }
       float* result = out.f32() + r * out.n_cols() + h * dim;
       for (int64_t d = 0; d < dim; ++d) result[d] = static_cast<float>(sums_[static_cast<size_t>(d)] / total);

@@ -12,8 +12,14 @@ namespace chaski::cpu {
 
 inline constexpr int kPanelRows = 16;    ///< weight rows that lie interleaved, one per vector lane (panel.h)
 inline constexpr int kQ8Block = 32;      ///< activations that share a scale
-inline constexpr int kChunkTokens = 32;  ///< cached tokens that attention takes at once
+inline constexpr int kChunkTokens = 32;  ///< cached tokens of a page
+inline constexpr int kPiecePages = 8;    ///< pages whose scores attention holds at once
+inline constexpr int kPieceTokens = kPiecePages * kChunkTokens;
 inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kMaxQueries = 64;  ///< rows times heads that share a pass over a piece
+// Rows of queries and of scores are a line longer than a power of two, so that they spread over the cache.
+inline constexpr int kQueryStride = kMaxHeadDim + 16;
+inline constexpr int kScoreStride = kPieceTokens + 16;
 inline constexpr int kDTypes = kDTypeCount;
 
 /// One panel of 16 weight rows: codes and scales as panel.h lays them out.
@@ -49,23 +55,37 @@ struct Q8Row {
 /// depend on n_rows.
 using LinearKernel = void (*)(const PanelView& w, const Activations& x, int64_t n_rows, float* tile);
 
-/// Up to 32 consecutive cached tokens of one kv head, as f32.
-struct KvChunk {
-  const float* k = nullptr;  ///< [head_dim, 32]: token t of dimension d at k[d × 32 + t]
-  const float* v = nullptr;  ///< [32, v_stride], readable to the next multiple of 16 dimensions
+/// Up to 256 consecutive cached tokens of one kv head, in pages of 32 as they lie in the cache.
+struct KvPiece {
+  const std::byte* k[kPiecePages];  ///< [head_dim, 32]: token t of dimension d is element d × 32 + t
+  const std::byte*
+      v[kPiecePages];  ///< [32, v_stride elements], readable to the next multiple of 32 dimensions
+  const std::byte* next_k[kPiecePages];  ///< keys that are wanted next; fetched ahead
   int64_t v_stride = 0;
-  int n_tokens = 0;
-  int head_dim = 0;
-  float scale = 1;
+  int64_t head_dim = 0;
+  int64_t k_scales_at = 0;  ///< of a cache in q8_0: bytes from k[i] to f16 scales [head_dim / 32, 32]
+  int64_t v_scales_at = 0;  ///< the same from v[i]
 };
 
-/// The running softmax of some query heads over chunks: weighted values, largest score, sum of weights.
-struct AttentionState {
-  float* acc = nullptr;  ///< [n_heads, stride]
-  float* max = nullptr;  ///< [n_heads], −infinity at first
-  float* sum = nullptr;  ///< [n_heads]
-  int64_t stride = 0;    ///< of acc and of the queries: head_dim rounded up to 16
+/// Queries that look at one kv head: all heads of its group, for some rows of a sequence.
+struct AttentionRows {
+  const float* q = nullptr;  ///< [n_rows × group, kQueryStride], multiplied by log2(e) / sqrt(head_dim)
+  const int32_t* n_tokens = nullptr;  ///< [n_rows] tokens of the piece a row sees: 1 … 256, never decreasing
+  int64_t n_rows = 0;
+  int64_t group = 0;
 };
+
+/// A softmax over some tokens: weighted values [n, stride], largest score and sum of weights [n], scores in
+/// powers of two. Stride: head_dim rounded up to 32.
+struct AttentionPart {
+  float* acc = nullptr;
+  float* max = nullptr;
+  float* sum = nullptr;
+};
+
+/// A piece's part for each of the rows' heads; `scores` f32 [2 × n_rows × group, kScoreStride] is scratch.
+using AttendKernel = void (*)(const KvPiece& piece, const AttentionRows& rows, float* scores,
+                              const AttentionPart& part);
 
 struct KernelTable {
   const char* isa;
@@ -81,7 +101,9 @@ struct KernelTable {
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
   /// f32, f16 or bf16 numbers to f32.
   void (*widen)(const void* from, DType dtype, int64_t n, float* to);
-  void (*attend)(const KvChunk& chunk, const float* q, int64_t n_heads, const AttentionState& state);
+  AttendKernel attend[kDTypes];  ///< by the cache's DType: f32, f16, bf16, q8_0
+  /// total = both together, for n heads of `stride` dimensions.
+  void (*merge)(const AttentionPart& part, int64_t n, int64_t stride, const AttentionPart& total);
   /// Index of the first largest; −1 where there is a NaN or the largest is not finite.
   int32_t (*argmax)(const float* x, int64_t n);
 };

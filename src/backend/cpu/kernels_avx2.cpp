@@ -11,7 +11,7 @@ namespace {
 struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kMaxRows = 4;
-  static constexpr int kHeadTile = 2;
+  static constexpr int kHeadTile = 6;
   static constexpr int32_t kS8Bias = 0;
   static constexpr int vectors_at_once(int n_rows) { return n_rows <= 2 ? 2 : 1; }
 
@@ -29,6 +29,24 @@ struct Avx2 {
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm256_cvtph_ps(half(p)); }
   CHASKI_INLINE static F load_bf16(const std::byte* p) {
     return from_bits(shl<16>(_mm256_cvtepu16_epi32(half(p))));
+  }
+  CHASKI_INLINE static void load_bf16_pair(const std::byte* p, F& even, F& odd) {
+    const I both = load_i(p);
+    even = from_bits(shl<16>(both));
+    odd = from_bits(and_i(both, set_i(static_cast<int32_t>(0xffff0000))));
+  }
+  CHASKI_INLINE static void load_pair(const float* p, F& even, F& odd) {
+    const F a = load(p), b = load(p + 8);
+    const auto in_order = [](F x) {
+      return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
+    };
+    even = in_order(_mm256_shuffle_ps(a, b, 0x88));
+    odd = in_order(_mm256_shuffle_ps(a, b, 0xdd));
+  }
+  CHASKI_INLINE static void store_pair(float* p, F even, F odd) {
+    const F low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    store(p, _mm256_permute2f128_ps(low, high, 0x20));
+    store(p + 8, _mm256_permute2f128_ps(low, high, 0x31));
   }
   CHASKI_INLINE static I load_i8(const std::byte* p) {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));

@@ -11,7 +11,7 @@ namespace {
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kMaxRows = 8;
-  static constexpr int kHeadTile = 4;
+  static constexpr int kHeadTile = 8;
   static constexpr int32_t kS8Bias = 128;
   static constexpr int vectors_at_once(int) { return 1; }
 
@@ -27,6 +27,22 @@ struct Avx512 {
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm512_cvtph_ps(half(p)); }
   CHASKI_INLINE static F load_bf16(const std::byte* p) {
     return from_bits(shl<16>(_mm512_cvtepu16_epi32(half(p))));
+  }
+  CHASKI_INLINE static void load_bf16_pair(const std::byte* p, F& even, F& odd) {
+    const I both = load_i(p);
+    even = from_bits(shl<16>(both));
+    odd = from_bits(and_i(both, set_i(static_cast<int32_t>(0xffff0000))));
+  }
+  CHASKI_INLINE static void load_pair(const float* p, F& even, F& odd) {
+    const I evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const F a = load(p), b = load(p + 16);
+    even = _mm512_permutex2var_ps(a, evens, b);
+    odd = _mm512_permutex2var_ps(a, or_i(evens, set_i(1)), b);
+  }
+  CHASKI_INLINE static void store_pair(float* p, F even, F odd) {
+    const I low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    store(p, _mm512_permutex2var_ps(even, low, odd));
+    store(p + 16, _mm512_permutex2var_ps(even, or_i(low, set_i(8)), odd));
   }
   CHASKI_INLINE static I load_i8(const std::byte* p) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -9,11 +9,12 @@
 // Parts: kernels_base.h, kernels_blocks.h, kernels_linear_f32.h, kernels_linear_q8.h, kernels_rows.h,
 // kernels_attention.h.
 //
-// V offers: kLanes (a divisor of 16), kMaxRows, kHeadTile, kS8Bias, vectors_at_once(rows) (vectors of a panel
-// side by side in a tile); F (floats), I (32-bit words), S8 (signed bytes made ready for dot_s8); the
-// functions used below. lookup(table, codes) takes each byte from a table of 16; dot_small sums products of
-// small unsigned codes between begin_small(total) and end_small(total, sum). min(a, b) is b where either is
-// NaN, and max too.
+// V offers: kLanes (a divisor of 16), kMaxRows, kHeadTile (heads side by side in attention), kS8Bias,
+// vectors_at_once(rows) (vectors of a panel side by side in a tile); F (floats), I (32-bit words), S8 (signed
+// bytes made ready for dot_s8); the functions used below. lookup(table, codes) takes each byte from a table
+// of 16; dot_small sums products of small unsigned codes between begin_small(total) and end_small(total,
+// sum). min(a, b) is b where either is NaN, and max too. load_bf16_pair gives 2 × kLanes numbers as even and
+// odd ones, as load_pair and store_pair do with floats.
 #pragma once
 
 #include "backend/cpu/kernels_attention.h"
@@ -50,7 +51,11 @@ constexpr KernelTable make_table(const char* isa) {
   t.add = add<V>;
   t.rope = rope<V>;
   t.widen = widen<V>;
-  t.attend = attend<V>;
+  t.attend[static_cast<int>(DType::kF32)] = attend<V, KvF32>;
+  t.attend[static_cast<int>(DType::kF16)] = attend<V, KvF16>;
+  t.attend[static_cast<int>(DType::kBF16)] = attend<V, KvBF16>;
+  t.attend[static_cast<int>(DType::kQ8_0)] = attend<V, KvQ8>;
+  t.merge = merge_parts<V>;
   t.argmax = argmax<V>;
   return t;
 }

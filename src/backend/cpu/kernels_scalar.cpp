@@ -8,7 +8,7 @@ namespace {
 struct Portable {
   static constexpr int kLanes = 4;
   static constexpr int kMaxRows = 2;
-  static constexpr int kHeadTile = 1;
+  static constexpr int kHeadTile = 4;
   static constexpr int32_t kS8Bias = 0;
   static constexpr int vectors_at_once(int n_rows) { return n_rows == 1 ? 4 : 2; }
 
@@ -28,6 +28,19 @@ struct Portable {
   static F load_bf16(const std::byte* p) {
     return each(
         [&](int i) { return __builtin_bit_cast(float, uint32_t{load_as<uint16_t>(p + 2 * i)} << 16); });
+  }
+  static void load_bf16_pair(const std::byte* p, F& even, F& odd) {
+    const F a = load_bf16(p), b = load_bf16(p + 8);
+    even = F{a[0], a[2], b[0], b[2]};
+    odd = F{a[1], a[3], b[1], b[3]};
+  }
+  static void load_pair(const float* p, F& even, F& odd) {
+    even = F{p[0], p[2], p[4], p[6]};
+    odd = F{p[1], p[3], p[5], p[7]};
+  }
+  static void store_pair(float* p, F even, F odd) {
+    store(p, F{even[0], odd[0], even[1], odd[1]});
+    store(p + 4, F{even[2], odd[2], even[3], odd[3]});
   }
   static I load_i8(const std::byte* p) {
     return I{static_cast<int8_t>(p[0]), static_cast<int8_t>(p[1]), static_cast<int8_t>(p[2]),

@@ -33,6 +33,9 @@ TensorView row_block(const TensorView& view, int64_t first, int64_t count) {
 
 }  // namespace
 
+CpuOps::CpuOps(Memory& memory, ThreadPool& pool, const cpu::KernelTable& kernels, Precision precision)
+    : memory_(memory), pool_(pool), kernels_(kernels), precision_(precision), attention_(pool, kernels) {}
+
 const CpuOps::Packed& CpuOps::packed(WeightId id) const {
   CHECK(id.index >= 0 && static_cast<size_t>(id.index) < weights_.size(), "weight id {} of {}", id.index,
         weights_.size());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/attention_cpu.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/panel.h"
 #include "base/threads.h"
@@ -30,9 +31,13 @@ class CpuOps : public Ops {
   void rms_norm(const TensorView& x, WeightId gain, float eps, const TensorView& out) override;
   void linear(const TensorView& x, WeightId w, const TensorView& out) override;
   void rope_append(const TensorView& q, const TensorView& k, const TensorView& v, const StepInputs& in,
-                   const KvLayer& kv) override;
+                   const KvLayer& kv) override {
+    attention_.append(q, k, v, in, kv);
+  }
   void attention(const TensorView& q, const StepInputs& in, const KvLayer& kv,
-                 const TensorView& out) override;
+                 const TensorView& out) override {
+    attention_.run(q, in, kv, out);
+  }
   void swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) override;
   void add(const TensorView& x, const TensorView& y, const TensorView& out) override;
   void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override;
@@ -61,7 +66,6 @@ class CpuOps : public Ops {
     TensorView out;
     bool is_added = false;  ///< out += instead of out =
   };
-  struct AttentionScratch;
 
   const Packed& packed(WeightId id) const;
   const float* gain_of(WeightId id, int64_t width) const;
@@ -81,10 +85,6 @@ class CpuOps : public Ops {
   void run_jobs(std::span<const LinearJob> jobs, const cpu::Activations& x, int64_t n_rows);
   void run_panel(const LinearJob& job, int64_t panel, const cpu::Activations& x, int64_t first_row,
                  int64_t n_rows) const;
-  cpu::KvChunk load_chunk(const StepInputs& in, const KvLayer& kv, int64_t sequence, int64_t kv_head,
-                          int64_t first_token, int n_tokens, AttentionScratch& scratch) const;
-  void attend_rows(const TensorView& q, const StepInputs& in, const KvLayer& kv, const TensorView& out,
-                   int64_t first_row, int64_t n_rows, int64_t kv_head, AttentionScratch& scratch) const;
 
   Memory& memory_;
   ThreadPool& pool_;
@@ -93,7 +93,7 @@ class CpuOps : public Ops {
   std::vector<Packed> weights_;
   int64_t weight_bytes_ = 0;
   Buffer q8_rows_;  ///< staged activations of one row block; grows with the widest weight
-  std::vector<Buffer> attention_scratch_;  ///< [n_threads] of AttentionScratch
+  cpu::Attention attention_;
 };
 
 template <class Work>
