@@ -30,7 +30,7 @@ double percentile(const std::vector<double>& ascending, double p) {
 /// How many of `n` ascending samples may be cut at each end so that the rest still holds the median with 95
 /// %.
 size_t cut_of_interval(size_t n) {
-  // The median lies below the sample k + 1 where at most k of n fair coins fall on heads.
+  // Cutting k at each end loses the median where at most k of n fair coins fall on heads, or on tails.
   const double log_all = static_cast<double>(n) * std::log(2.0);
   double tail = 0;
   for (size_t k = 0; 2 * k < n; ++k) {
@@ -38,7 +38,7 @@ size_t cut_of_interval(size_t n) {
     const auto coins = static_cast<double>(n);
     tail +=
         std::exp(std::lgamma(coins + 1) - std::lgamma(heads + 1) - std::lgamma(coins - heads + 1) - log_all);
-    if (tail > 0.025) return k;
+    if (tail > 0.025) return k == 0 ? 0 : k - 1;
   }
   return 0;
 }
