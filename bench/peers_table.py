@@ -36,7 +36,7 @@ ROWS = [
     ("tokenizer_zh", ("tokenizer, Chinese", "分词，中文"), "most", 25, 50, "MB/s", None),
     ("ngram_copy", ("n-gram speculation, copying prompts: × plain", "n-gram 推测解码，复述类提示：相对普通解码"), "most", 1.5, 2.5, "×",
      None),
-    ("ngram_named", ("the same, 20 named prompts: least ratio", "同上，20 个固定提示：最低比值"), "most", None, None, "×", None),
+    ("ngram_named", ("the same, of 20 named prompts slower than plain", "同上，20 个固定提示中慢于普通解码的个数"), "least", 0, 0, "", None),
 ]
 TITLES = {
     "en": ["", "chaski", "{rival}", "ratio (95 % interval)", "share of limit", "reach", "aim", "met"],
@@ -116,6 +116,8 @@ def rows_of(result):
 def number(value, unit=""):
     if value is None:
         return "–"
+    if unit == "":
+        return str(int(value))
     digits = 1 if abs(value) >= 100 else 2
     return f"{value:.{digits}f}" + (f" {unit}" if unit and unit != "×" else "×" if unit == "×" else "")
 
@@ -226,6 +228,30 @@ before what it did not reach.""",
 “占上限”指该结果所需的读取字节数或乘加次数，与同一轮中简单循环实测上限（bench/roofline.cpp）之比。单项耗时超过两分钟的程序会被终止，以 `<` 标出其
 未达到的数值。""",
 }
+
+
+QUALITY = {
+    "en": ("## Quality beside speed", "How far each format is from the weights that were never quantised (KL divergence per token, a model "
+           "trained for this and never quantised, bench/quality.py): chaski in `fast`, and llama.cpp reading the same file. At most "
+           "1.1 × llama.cpp's is asked for.",
+           ["format", "perplexity, fast", "KL, exact", "KL, fast", "KL, llama.cpp on the same file", "fast ÷ llama.cpp", "met"]),
+    "zh": ("## 速度之外的质量", "各格式与从未量化的权重之间的距离（每词元 KL 散度，模型为此专门训练且从未量化，bench/quality.py）：chaski 的 `fast`，"
+           "以及 llama.cpp 读取同一文件。要求不超过 llama.cpp 的 1.1 倍。",
+           ["格式", "困惑度，fast", "KL，exact", "KL，fast", "KL，llama.cpp 读取同一文件", "fast ÷ llama.cpp", "是否达到"]),
+}
+
+
+def quality_section(quality, lang):
+    """Of what bench/quality.py measured."""
+    heading, text, titles = QUALITY[lang]
+    rows = []
+    for row in quality["rows"]:
+        exact, fast, rival = (row["sample"][name]["kl"] for name in ("exact", "fast", "rival"))
+        # Where activations are not rounded, both are near nothing and the ratio says nothing.
+        ratio = fast / rival if rival > 0 and row["format"] not in ("f16", "bf16") else None
+        rows.append([row["format"], f"{row['perplexity_fast']:.2f}", f"{exact:.1e}", f"{fast:.1e}", f"{rival:.1e}",
+                     f"{ratio:.2f}" if ratio else "–", MET["aim" if ratio and ratio <= 1.1 else "no"][lang == "zh"] if ratio else "–"])
+    return "\n\n".join([heading, text, markdown([titles] + rows)])
 
 
 def page(results, lang):
