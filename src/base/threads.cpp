@@ -27,10 +27,12 @@ inline void pause_cpu() {
 #endif
 }
 
-// A waiting worker spins for tens of microseconds, the gap between two operations of a step; then it yields,
-// for when the machine is shared; then it sleeps.
+// Who waits spins for tens of microseconds, the gap between two operations of a step; then it yields, for
+// when the machine is shared; then it sleeps, which also leaves its core to a worker that lost another one.
+// With more threads than cores spinning only takes time from who works.
 constexpr int kSpins = 2048;
-constexpr int kYields = 64;
+constexpr int kSpinsOversubscribed = 16;
+constexpr int kYields = 4;
 
 }  // namespace
 
@@ -58,6 +60,7 @@ struct ThreadPool::State {
   static constexpr uint64_t kClosed = 0xFFFFFFFF;  // as the ticket's lower half: no piece
 
   int n_threads = 1;
+  int n_spins = kSpins;
   std::vector<std::thread> workers;
 
   std::atomic<const Work*> work{nullptr};
@@ -73,13 +76,15 @@ struct ThreadPool::State {
   std::atomic<bool> is_stopping{false};
   std::atomic<int> n_asleep{0};
   std::mutex mutex;
-  std::condition_variable wake;
+  std::condition_variable wake;  // workers, when there is a job
+  std::atomic<bool> is_caller_asleep{false};
+  std::condition_variable done;  // the caller, when pieces are done
 
   static uint64_t first_ticket(uint64_t job) { return job << 32; }
 
-  void run_piece(uint64_t piece, int worker) {
+  void run_piece(int64_t piece, int worker) {
     const int64_t size = grain.load(std::memory_order_relaxed);
-    const int64_t begin = static_cast<int64_t>(piece) * size;
+    const int64_t begin = piece * size;
     try {
       if (!has_failed.load(std::memory_order_relaxed)) {
         (*work.load(std::memory_order_relaxed))(
@@ -90,31 +95,60 @@ struct ThreadPool::State {
       if (!failure) failure = std::current_exception();
       has_failed.store(true, std::memory_order_relaxed);
     }
-    n_done.fetch_add(1, std::memory_order_release);
   }
 
+  /// Take pieces while there are any: several at once while many are left, so that threads seldom meet at the
+  /// ticket, and single ones at the end, so that all end together.
   void run_pieces(uint64_t job, int worker) {
+    uint64_t n_mine = 0;
     uint64_t next = ticket.load(std::memory_order_acquire);
     while (next >> 32 == (job & 0xFFFFFFFF)) {
       const uint64_t piece = next & 0xFFFFFFFF;
-      if (piece >= n_pieces.load(std::memory_order_acquire)) return;
-      if (!ticket.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      const uint64_t all = n_pieces.load(std::memory_order_acquire);
+      if (piece >= all) break;
+      const uint64_t count = std::max<uint64_t>(1, (all - piece) / (4 * static_cast<uint64_t>(n_threads)));
+      if (!ticket.compare_exchange_weak(next, next + count, std::memory_order_acq_rel,
+                                        std::memory_order_acquire))
         continue;
-      run_piece(piece, worker);
+      for (uint64_t i = piece; i < piece + count; ++i) run_piece(static_cast<int64_t>(i), worker);
+      n_mine += count;
       next = ticket.load(std::memory_order_acquire);
+    }
+    if (n_mine == 0) return;
+    n_done.fetch_add(n_mine);
+    if (is_caller_asleep.load()) {
+      const std::lock_guard lock(mutex);
+      done.notify_one();
     }
   }
 
-  uint64_t wait_for_job(uint64_t seen) {
-    for (int i = 0; i < kSpins + kYields; ++i) {
-      const uint64_t now = generation.load(std::memory_order_acquire);
-      if (now != seen) return now;
-      if (i < kSpins) {
-        pause_cpu();
-      } else {
-        std::this_thread::yield();
-      }
+  /// Spin, then yield, while `is_over` says no; false where it still does.
+  template <class IsOver>
+  bool wait_awake(const IsOver& is_over) const {
+    for (int i = 0; i < n_spins; ++i) {
+      if (is_over()) return true;
+      pause_cpu();
     }
+    for (int i = 0; i < kYields; ++i) {
+      if (is_over()) return true;
+      std::this_thread::yield();
+    }
+    return is_over();
+  }
+
+  void wait_for_pieces() {
+    const uint64_t all = n_pieces.load(std::memory_order_relaxed);
+    const auto is_over = [&] { return n_done.load(std::memory_order_acquire) >= all; };
+    if (wait_awake(is_over)) return;
+    std::unique_lock lock(mutex);
+    is_caller_asleep.store(true);
+    done.wait(lock, [&] { return n_done.load() >= all; });
+    is_caller_asleep.store(false);
+  }
+
+  uint64_t wait_for_job(uint64_t seen) {
+    if (wait_awake([&] { return generation.load(std::memory_order_acquire) != seen; }))
+      return generation.load(std::memory_order_acquire);
     std::unique_lock lock(mutex);
     n_asleep.fetch_add(1);
     wake.wait(lock, [&] { return generation.load() != seen; });
@@ -168,6 +202,7 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>()) {
   CHECK(n_threads >= 1, "a pool needs a thread, {} asked for", n_threads);
   state_->n_threads = n_threads;
+  if (n_threads > available_cores()) state_->n_spins = kSpinsOversubscribed;
   try {
     for (int worker = 1; worker < n_threads; ++worker) {
       state_->workers.emplace_back([state = state_.get(), worker] { state->serve(worker); });
@@ -195,14 +230,7 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, const Work& work) {
   CHECK((n + grain - 1) / grain < static_cast<int64_t>(State::kClosed), "{} pieces of {}", n, grain);
   const uint64_t job = s.publish(work, n, grain);
   s.run_pieces(job, 0);
-  const uint64_t n_pieces = s.n_pieces.load(std::memory_order_relaxed);
-  for (int i = 0; s.n_done.load(std::memory_order_acquire) < n_pieces; ++i) {
-    if (i < kSpins) {
-      pause_cpu();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  s.wait_for_pieces();
   if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
 }
 

@@ -62,7 +62,8 @@ void add_model_options(CLI::App& command, const Context& context, ModelOptions& 
              "设备：auto 或 cpu；本构建没有其他设备");
   add.option("--precision", o.precision, "exact (f32 throughout) or fast (default)",
              "精度：exact（全程 f32）或 fast（默认）");
-  add.option("--kv-dtype", o.kv_dtype, "type of the KV cache: f32, f16, bf16", "KV 缓存类型：f32、f16、bf16");
+  add.option("--kv-dtype", o.kv_dtype, "type of the KV cache: f32, f16, bf16, q8_0",
+             "KV 缓存类型：f32、f16、bf16、q8_0");
   add.option("--isa", o.isa, "code path to use: scalar, avx2 and so on; by default the machine's best",
              "强制使用的代码路径：scalar、avx2 等；默认取本机最优");
   add.option("-t,--threads", o.n_threads, "threads; 0: one per core", "线程数；0 表示每核一个");

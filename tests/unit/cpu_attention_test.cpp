@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "model/llama.h"
+#include "ops/kv_rows.h"
+#include "support/error_of.h"
 #include "unit/cpu_fixture.h"
 
 namespace chaski {
@@ -102,12 +104,17 @@ struct Scene {
     return n;
   }
   void fill_cache() {
-    const int64_t n = layout.page_elements() * kv.n_pages();
-    const std::vector<float> values = random_floats(2 * n, 11);
-    for (int64_t i = 0; i < n; ++i) {
-      store_element(kv.layer(0).k, layout.dtype, i, values[static_cast<size_t>(i)]);
-      store_element(kv.layer(0).v, layout.dtype, i, values[static_cast<size_t>(n + i)]);
+    const int64_t n_rows = int64_t{kv.n_pages()} * layout.page_tokens * layout.n_kv_heads;
+    const std::vector<float> values = random_floats(2 * n_rows * layout.head_dim, 11);
+    for (int64_t i = 0; i < n_rows; ++i) {
+      const KvPlace place = place_of(i);
+      store_kv_row(layout, layout.k, kv.layer(0).k, place, values.data() + 2 * i * layout.head_dim);
+      store_kv_row(layout, layout.v, kv.layer(0).v, place, values.data() + (2 * i + 1) * layout.head_dim);
     }
+  }
+  KvPlace place_of(int64_t row) const {
+    const int64_t token = row / layout.n_kv_heads;
+    return {token / layout.page_tokens, token % layout.page_tokens, row % layout.n_kv_heads};
   }
   Shape q_shape() const { return {in.n_rows, n_heads * layout.head_dim}; }
   Shape k_shape() const { return {in.n_rows, int64_t{layout.n_kv_heads} * layout.head_dim}; }
@@ -148,7 +155,7 @@ TEST_P(CpuAttention, EqualsTheOracleForHeadSizesAndGroups) {
 }
 
 TEST_P(CpuAttention, EqualsTheOracleForEveryLayoutPageLengthAndType) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
     for (const int32_t page_tokens : {1, 5, 32, 33}) {
       for (const auto make : {KvLayout::token_major, KvLayout::head_major, keys_transposed, odd}) {
         expect_attention(*GetParam(), make(dtype, page_tokens, 3, 32), 2);
@@ -161,6 +168,16 @@ TEST_P(CpuAttention, EqualsTheOracleAtChunkEdges) {
   for (const int32_t length : {1, 31, 32, 33, 64, 65}) {
     expect_attention(*GetParam(), keys_transposed(DType::kBF16, 32, 2, 64), 4, {{length, length}});
   }
+}
+
+TEST_P(CpuAttention, EqualsTheOracleOverSeveralPiecesOfTheCache) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    for (const int32_t length : {255, 256, 257, 513, 1100}) {
+      expect_attention(*GetParam(), keys_transposed(dtype, 32, 2, 64), 3, {{length, 1}, {3, 1}});
+    }
+    expect_attention(*GetParam(), keys_transposed(dtype, 32, 1, 128), 4, {{530, 41}, {260, 8}});
+  }
+  expect_attention(*GetParam(), KvLayout::token_major(DType::kBF16, 16, 2, 64), 3, {{530, 41}});
 }
 
 TEST_P(CpuAttention, HugeScoresDoNotOverflow) {
@@ -197,29 +214,58 @@ TEST_P(CpuAttention, WhatLiesBehindTheLastTokenIsNeverUsed) {
   }
 }
 
-TEST_P(CpuAttention, ARowHasTheSameBitsAloneAndInABatchAndOnAnyNumberOfThreads) {
-  const KvLayout layout = keys_transposed(DType::kBF16, 32, 2, 64);
-  Scene scene(layout, 6, {{100, 7}, {40, 1}});
-  CpuMachine one(*GetParam(), Precision::kFast, 1), two(*GetParam(), Precision::kFast, 2);
-  const HostTensor q = random_tensor(scene.q_shape(), 21);
-  HostTensor together(scene.q_shape()), on_two(scene.q_shape()), alone(scene.q_shape());
-  one.ops.attention(q.view, scene.in, scene.kv.layer(0), together.view);
-  two.ops.attention(q.view, scene.in, scene.kv.layer(0), on_two.view);
-  for (int64_t r = 0; r < scene.in.n_rows; ++r) {
-    StepInputs in = scene.in;
-    in.n_rows = 1;
-    in.positions.data = scene.positions.ints.data() + r;
-    in.sequence_of_row.data = scene.sequences.ints.data() + r;
-    one.ops.attention(q.view.rows(r, 1), in, scene.kv.layer(0), alone.view.rows(r, 1));
+TEST_P(CpuAttention, ATokenThatIsNotANumberReachesOnlyRowsThatSeeIt) {
+  Scene clean(keys_transposed(DType::kF32, 32, 2, 64), 4, {{270, 20}});
+  Scene dirty(keys_transposed(DType::kF32, 32, 2, 64), 4, {{270, 20}});
+  const int64_t page = dirty.page_table.ints[8];
+  const std::vector<float> nan(64, NAN);
+  for (int64_t h = 0; h < 2; ++h) {
+    store_kv_row(dirty.layout, dirty.layout.k, dirty.kv.layer(0).k, {page, 5, h}, nan.data());
+    store_kv_row(dirty.layout, dirty.layout.v, dirty.kv.layer(0).v, {page, 5, h}, nan.data());
   }
-  EXPECT_TRUE(same_bits(together, alone));
-  EXPECT_TRUE(same_bits(together, on_two));
+  CpuMachine machine(*GetParam(), Precision::kExact);
+  const HostTensor q = random_tensor(clean.q_shape(), 21);
+  HostTensor a(clean.q_shape()), b(clean.q_shape());
+  machine.ops.attention(q.view, clean.in, clean.kv.layer(0), a.view);
+  machine.ops.attention(q.view, dirty.in, dirty.kv.layer(0), b.view);
+  const size_t sees_it = 11 * 256;  // position 261 of 250 … 269
+  EXPECT_EQ(std::memcmp(a.values.data(), b.values.data(), sees_it * sizeof(float)), 0);
+  for (size_t i = sees_it; i < b.values.size(); ++i) ASSERT_TRUE(std::isnan(b.values[i])) << i;
+}
+
+TEST_P(CpuAttention, ARowHasTheSameBitsAloneAndInABatchAndOnAnyNumberOfThreads) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    // Rows alone are split over threads by pieces; so is the first batch on many threads; the second is not.
+    for (const std::vector<Scene::Sequence>& sequences :
+         {std::vector<Scene::Sequence>{{900, 1}, {300, 7}, {40, 1}}, {{600, 70}, {257, 57}, {40, 40}}}) {
+      Scene scene(keys_transposed(dtype, 32, 2, 64), 6, sequences);
+      CpuMachine one(*GetParam(), Precision::kFast, 1);
+      const HostTensor q = random_tensor(scene.q_shape(), 21);
+      HostTensor together(scene.q_shape()), alone(scene.q_shape());
+      one.ops.attention(q.view, scene.in, scene.kv.layer(0), together.view);
+      for (int64_t r = 0; r < scene.in.n_rows; ++r) {
+        StepInputs in = scene.in;
+        in.n_rows = 1;
+        in.positions.data = scene.positions.ints.data() + r;
+        in.sequence_of_row.data = scene.sequences.ints.data() + r;
+        one.ops.attention(q.view.rows(r, 1), in, scene.kv.layer(0), alone.view.rows(r, 1));
+      }
+      EXPECT_TRUE(same_bits(together, alone)) << name_of(dtype);
+      for (const int n_threads : {2, 3, 16}) {
+        CpuMachine several(*GetParam(), Precision::kFast, n_threads);
+        HostTensor out(scene.q_shape());
+        several.ops.attention(q.view, scene.in, scene.kv.layer(0), out.view);
+        EXPECT_TRUE(same_bits(together, out)) << name_of(dtype) << " on " << n_threads;
+      }
+    }
+  }
 }
 
 TEST_P(CpuAttention, RotatesAndStoresAsTheOracleDoes) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
     for (const auto make : {KvLayout::token_major, keys_transposed, odd}) {
       for (const int64_t head_dim : {6, 32, 64, 96}) {
+        if (dtype == DType::kQ8_0 && head_dim == 6) continue;
         Scene got(make(dtype, 16, 2, head_dim), 6, kThreeSequences);
         Scene expected(make(dtype, 16, 2, head_dim), 6, kThreeSequences);
         CpuMachine machine(*GetParam(), Precision::kExact);
@@ -231,14 +277,42 @@ TEST_P(CpuAttention, RotatesAndStoresAsTheOracleDoes) {
         scalar.rope_append(q2.view, k2.view, v.view, expected.in, expected.kv.layer(0));
         for (size_t i = 0; i < q.values.size(); ++i) ASSERT_NEAR(q.values[i], q2.values[i], 1e-6);
         const double step = dtype == DType::kF32 ? 1e-6 : dtype == DType::kF16 ? 4e-3 : 4e-2;
-        for (int64_t i = 0; i < got.layout.page_elements() * got.kv.n_pages(); ++i) {
-          ASSERT_NEAR(load_element(got.kv.layer(0).k, dtype, i),
-                      load_element(expected.kv.layer(0).k, dtype, i), step);
-          ASSERT_EQ(load_element(got.kv.layer(0).v, dtype, i),
-                    load_element(expected.kv.layer(0).v, dtype, i));
+        std::vector<float> stored(static_cast<size_t>(head_dim)), wanted(stored);
+        const KvLayer a = got.kv.layer(0), b = expected.kv.layer(0);
+        for (int64_t i = 0; i < int64_t{got.kv.n_pages()} * 16 * 2; ++i) {
+          load_kv_row(got.layout, got.layout.k, a.k, got.place_of(i), stored.data());
+          load_kv_row(got.layout, got.layout.k, b.k, got.place_of(i), wanted.data());
+          for (size_t d = 0; d < stored.size(); ++d) ASSERT_NEAR(stored[d], wanted[d], step);
+          load_kv_row(got.layout, got.layout.v, a.v, got.place_of(i), stored.data());
+          load_kv_row(got.layout, got.layout.v, b.v, got.place_of(i), wanted.data());
+          ASSERT_EQ(stored, wanted);
         }
       }
     }
+  }
+}
+
+TEST(CpuCache, HeadsThatDoNotFitBlocksAreRefusedInAQuantisedCache) {
+  EXPECT_EQ(test::error_of([] { KvLayout::head_major(DType::kQ8_0, 32, 2, 80); }).code(),
+            ErrorCode::kUnsupported);
+  EXPECT_EQ(KvLayout::head_major(DType::kQ8_0, 32, 2, 96).page_bytes(), 32 * 2 * (96 + 3 * 2));
+}
+
+TEST(CpuCache, AQuantisedRowIsItsBlocks) {
+  const KvLayout l = keys_transposed(DType::kQ8_0, 4, 3, 64);
+  std::vector<std::byte> data(static_cast<size_t>(2 * l.page_bytes()));
+  std::vector<std::byte> blocks(68);
+  std::vector<float> got(64), expected(64);
+  for (int64_t row = 0; row < 24; ++row) {
+    const std::vector<float> x = random_floats(64, static_cast<uint32_t>(row));
+    store_kv_row(l, l.k, data.data(), {row / 12, row / 3 % 4, row % 3}, x.data());
+  }
+  for (int64_t row = 0; row < 24; ++row) {
+    const std::vector<float> x = random_floats(64, static_cast<uint32_t>(row));
+    load_kv_row(l, l.k, data.data(), {row / 12, row / 3 % 4, row % 3}, got.data());
+    format_of(DType::kQ8_0).quantize_row(x.data(), blocks.data(), 64);
+    format_of(DType::kQ8_0).dequantize_row(blocks.data(), expected.data(), 64);
+    EXPECT_EQ(got, expected) << row;
   }
 }
 

@@ -57,8 +57,22 @@ TEST(CpuBackend, RefusesOptionsItCannotMeet) {
   EXPECT_EQ(open(1, 1, ""), ErrorCode::kUsage);
   EXPECT_EQ(open(0, -1, ""), ErrorCode::kUsage);
   EXPECT_EQ(open(0, 100000, ""), ErrorCode::kUsage);
-  EXPECT_EQ(open(0, 1, "q8_0"), ErrorCode::kUsage);
+  EXPECT_EQ(open(0, 1, "q4_0"), ErrorCode::kUsage);
   EXPECT_EQ(open(0, 1, "f8"), ErrorCode::kUsage);
+}
+
+TEST(CpuBackend, RefusesHeadsThatItsAttentionCannotHold) {
+  const auto refusal = [](int64_t n_heads, int64_t head_dim, const std::string& kv_dtype) {
+    ModelConfig config;
+    config.n_heads = n_heads;
+    config.n_kv_heads = 1;
+    config.head_dim = head_dim;
+    const auto device = CpuBackend().open(0, {Precision::kFast, 1, "", kv_dtype});
+    return code_of([&] { device->kv_layout(config); });
+  };
+  EXPECT_EQ(refusal(1, 288, ""), ErrorCode::kUnsupported);
+  EXPECT_EQ(refusal(65, 64, ""), ErrorCode::kUnsupported);
+  EXPECT_EQ(refusal(1, 80, "q8_0"), ErrorCode::kUnsupported);
 }
 
 TEST(CpuBackend, ChoosesTheCacheTypeByPrecisionUnlessTold) {

@@ -20,10 +20,10 @@ DeviceInfo describe(const cpu::KernelTable& kernels) {
 DType kv_dtype_of(const DeviceOptions& options) {
   if (options.kv_dtype.empty()) return options.precision == Precision::kExact ? DType::kF32 : DType::kBF16;
   const auto dtype = dtype_named(options.kv_dtype);
-  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
+  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16 && dtype != DType::kQ8_0) {
     throw Error(
         ErrorCode::kUsage, "open cpu",
-        fmt::format("no cache of type '{}'; there are f32, f16 and bf16", printable(options.kv_dtype)));
+        fmt::format("no cache of type '{}'; there are f32, f16, bf16 and q8_0", printable(options.kv_dtype)));
   }
   return *dtype;
 }
@@ -58,6 +58,11 @@ class CpuDevice : public Device {
     if (config.head_dim > cpu::kMaxHeadDim) {
       throw Error(ErrorCode::kUnsupported, "open cpu",
                   fmt::format("heads of {} numbers; at most {}", config.head_dim, cpu::kMaxHeadDim));
+    }
+    if (config.n_heads / config.n_kv_heads > cpu::kMaxQueries) {
+      throw Error(ErrorCode::kUnsupported, "open cpu",
+                  fmt::format("{} heads share a key; at most {}", config.n_heads / config.n_kv_heads,
+                              cpu::kMaxQueries));
     }
     KvLayout layout = KvLayout::head_major(kv_dtype_, cpu::kChunkTokens, config.n_kv_heads, config.head_dim);
     layout.k.token = 1;

@@ -11,7 +11,7 @@ namespace {
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kMaxRows = 8;
-  static constexpr int kHeadTile = 8;
+  static constexpr int kHeadTile = 12;
   static constexpr int32_t kS8Bias = 128;
   static constexpr int vectors_at_once(int) { return 1; }
 
