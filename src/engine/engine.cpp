@@ -11,9 +11,12 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "engine/draft_speculator.h"
 #include "engine/kv_cache.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/speculation.h"
+#include "engine/speculator.h"
 #include "text/text_stream.h"
 
 namespace chaski {
@@ -21,8 +24,13 @@ namespace {
 
 /// Rows whose logits score() takes at once.
 constexpr int32_t kScoreRows = 32;
+/// The most guesses of a step: with a row or two of plain decoding, no more logits than score() has.
+constexpr int32_t kMaxGuesses = 24;
 /// The most that the cache takes unasked, unless one sequence alone needs more.
 constexpr int64_t kDefaultKvBytes = int64_t{4} << 30;
+
+/// More than any context has; keeps sums with it from overflowing.
+constexpr int64_t kMostNewTokens = int64_t{1} << 40;
 
 /// A request from submit to take: what the scheduler sees of it, and all the rest.
 struct Active : Sequence {
@@ -30,6 +38,10 @@ struct Active : Sequence {
       : request(std::move(wanted)), on_text(std::move(callback)), stream(tokenizer, request.stop) {
     tokens = request.prompt;
     n_prompt = n_tokens();
+    if (request.max_length) max_tokens = *request.max_length;
+    if (request.max_new_tokens) {
+      max_tokens = std::min(max_tokens, n_prompt + std::min(*request.max_new_tokens, kMostNewTokens));
+    }
     wants_logits = !request.sampling.is_plain_greedy();
     if (wants_logits) counts.add_prompt(tokens);
     answer.n_prompt = n_prompt;
@@ -65,11 +77,14 @@ Failure current_failure() {
 }
 
 EngineOptions fitted(EngineOptions options, const LlamaModel& model, const KvLayout& layout) {
-  if (options.context < 1 || options.max_sequences < 1 || options.max_step_rows < 1 || options.n_pages < 0) {
-    throw Error(ErrorCode::kUsage, "engine",
-                fmt::format("context {}, {} sequences, {} rows a step and {} pages: the first three must be "
-                            "at least 1",
-                            options.context, options.max_sequences, options.max_step_rows, options.n_pages));
+  if (options.context < 1 || options.max_sequences < 1 || options.max_step_rows < 1 || options.n_pages < 0 ||
+      options.n_guesses < 0) {
+    throw Error(
+        ErrorCode::kUsage, "engine",
+        fmt::format("context {}, {} sequences, {} rows a step, {} pages and {} guesses: the first three "
+                    "must be at least 1, the others at least 0",
+                    options.context, options.max_sequences, options.max_step_rows, options.n_pages,
+                    options.n_guesses));
   }
   options.context = std::min(options.context, model.context);
   options.max_step_rows = std::max(options.max_step_rows, options.max_sequences);
@@ -95,20 +110,62 @@ int32_t pages_for(int64_t n_tokens, int32_t page_tokens) {
   return static_cast<int32_t>((n_tokens + page_tokens - 1) / page_tokens);
 }
 
+int32_t max_guesses(const EngineOptions& options) {
+  return options.speculation == SpeculationKind::kOff ? 0 : kMaxGuesses;
+}
+
 RunnerLimits limits_for(const EngineOptions& options, int32_t page_tokens) {
   RunnerLimits limits;
-  limits.max_rows = options.max_step_rows;
+  limits.max_rows = options.max_step_rows + max_guesses(options);
   limits.max_sequences = options.max_sequences;
-  limits.max_outputs = std::max(options.max_sequences, std::min(kScoreRows, options.max_step_rows));
+  limits.max_outputs =
+      std::max(options.max_sequences + max_guesses(options), std::min(kScoreRows, options.max_step_rows));
   limits.pages_per_sequence = pages_for(options.context, page_tokens);
   return limits;
 }
 
-SchedulerLimits scheduler_limits(const RunnerLimits& limits) {
-  return {limits.max_sequences, limits.max_rows, limits.pages_per_sequence};
+SchedulerLimits scheduler_limits(const EngineOptions& options, const RunnerLimits& limits) {
+  return {options.max_sequences, options.max_step_rows, limits.pages_per_sequence, max_guesses(options)};
+}
+
+/// Null where it is off. Throws Error(kUsage) where the draft model's tokens cannot be the model's.
+std::unique_ptr<Speculation> make_speculation(Device& device, Ops& ops, const LlamaModel& model,
+                                              const EngineOptions& options) {
+  if (options.speculation == SpeculationKind::kOff) return nullptr;
+  SpeculationLimits limits;
+  limits.max_guesses = kMaxGuesses;
+  limits.fixed_guesses = options.n_guesses;
+  std::unique_ptr<Speculator> speculator;
+  if (options.speculation == SpeculationKind::kNgram) {
+    speculator = std::make_unique<NgramSpeculator>();
+  } else {
+    CHECK(options.draft != nullptr, "speculation with a draft model, and there is none");
+    if (options.draft->config.vocab != model.config.vocab) {
+      throw Error(ErrorCode::kUsage, "draft model",
+                  fmt::format("its vocabulary has {} tokens, the model's has {}: its guesses mean other text",
+                              options.draft->config.vocab, model.config.vocab),
+                  "a draft model needs the model's own tokenizer");
+    }
+    const DraftLimits draft{std::min(options.context, options.draft->context), options.max_sequences,
+                            options.max_step_rows};
+    speculator = std::make_unique<DraftSpeculator>(device, ops, *options.draft, draft);
+  }
+  return std::make_unique<Speculation>(std::move(speculator), limits);
 }
 
 }  // namespace
+
+std::string_view name_of(SpeculationKind kind) {
+  switch (kind) {
+    case SpeculationKind::kOff:
+      return "off";
+    case SpeculationKind::kNgram:
+      return "ngram";
+    case SpeculationKind::kDraft:
+      return "draft";
+  }
+  return "?";
+}
 
 struct Engine::State {
   State(Device& device, Ops& ops, const LlamaModel& llama, const Tokenizer& text, const EngineOptions& asked)
@@ -119,8 +176,9 @@ struct Engine::State {
         limits(limits_for(options, layout.page_tokens)),
         cache(options.n_pages, layout.page_tokens, options.reuse_prefixes),
         kv(ops.memory(), layout, llama.config.n_layers, options.n_pages),
-        scheduler(cache, scheduler_limits(limits)),
-        runner(device.make_runner(ops, llama, kv, limits)) {
+        scheduler(cache, scheduler_limits(options, limits)),
+        runner(device.make_runner(ops, llama, kv, limits)),
+        speculation(make_speculation(device, ops, llama, options)) {
     stats.kv_bytes = kv.bytes();
   }
 
@@ -133,8 +191,8 @@ struct Engine::State {
   void check_ids(const std::vector<int32_t>& ids, std::string_view operation) const;
   void run_batch();
   std::exception_ptr apply(const std::vector<StepPart>& parts);
+  void apply_part(const StepPart& part, Active& active, const float* logits);
   void apply_token(Active& active, std::optional<int32_t> token);
-  bool is_full(const Active& active) const;
   /// End the request; gives the text that was still held back.
   std::string finish(Active& active, FinishReason reason, Failure failure = {});
 
@@ -147,6 +205,7 @@ struct Engine::State {
   KvStorage kv;
   Scheduler scheduler;
   std::unique_ptr<Runner> runner;
+  std::unique_ptr<Speculation> speculation;  ///< null where it is off
   std::map<RequestId, std::unique_ptr<Active>> requests;
   RequestId last_id = 0;
   Batch batch;
@@ -189,15 +248,9 @@ void Engine::State::check(const Request& request) const {
   }
 }
 
-bool Engine::State::is_full(const Active& active) const {
-  const Request& request = active.request;
-  const int64_t n = active.n_tokens();
-  return n >= options.context || (request.max_length && n >= *request.max_length) ||
-         (request.max_new_tokens && n - active.n_prompt >= *request.max_new_tokens);
-}
-
 std::string Engine::State::finish(Active& active, FinishReason reason, Failure failure) {
   scheduler.remove(active);
+  if (speculation) speculation->forget(active);
   std::string rest = active.stream.finish();
   active.answer.text = active.stream.text();
   active.answer.finish_reason = reason;
@@ -231,7 +284,7 @@ void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
     piece = active.stream.push(*token);
     if (active.stream.is_stopped()) {
       piece += finish(active, FinishReason::kStop);
-    } else if (is_full(active)) {
+    } else if (active.n_tokens() >= active.max_tokens) {
       piece += finish(active, FinishReason::kLength);
     }
   }
@@ -240,7 +293,10 @@ void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
 
 void Engine::State::run_batch() {
   try {
+    const Stopwatch stopwatch;
     runner->run(batch, output);
+    const bool has_prompts = batch.phase == Phase::kPrefill || batch.phase == Phase::kMixed;
+    if (speculation && !has_prompts) speculation->step_took(batch.n_rows(), stopwatch.seconds());
   } catch (...) {
     const Failure failure = current_failure();
     const std::vector<Sequence*> running = scheduler.running();
@@ -259,29 +315,42 @@ std::exception_ptr Engine::State::apply(const std::vector<StepPart>& parts) {
     ~Stepping() { flag = false; }
   } const stepping(is_stepping);
   std::exception_ptr failure;
-  size_t next_logits = 0;
-  const auto vocab = static_cast<size_t>(model.config.vocab);
+  const float* next_logits = output.logits.data();
   for (const StepPart& part : parts) {
-    if (part.output < 0) continue;
     auto& active = static_cast<Active&>(*part.sequence);
-    const float* logits = output.logits.data() + next_logits * vocab;
-    if (active.wants_logits) ++next_logits;
+    const float* logits = next_logits;
+    if (active.wants_logits) next_logits += part.n_outputs() * model.config.vocab;
     if (active.is_finished()) continue;  // cancelled by a callback of this step
     try {
-      std::optional<int32_t> token;
-      if (active.wants_logits) {
-        token = sample({logits, vocab}, active.request.sampling, active.counts,
-                       static_cast<uint64_t>(active.n_tokens()));
-      } else if (const int32_t best = output.best[static_cast<size_t>(part.output)]; best >= 0) {
-        token = best;
-      }
-      apply_token(active, token);
+      apply_part(part, active, logits);
     } catch (...) {
       if (!active.is_finished()) finish(active, FinishReason::kError, current_failure());
       if (!failure) failure = std::current_exception();
     }
   }
   return failure;
+}
+
+/// Token by token as without guesses: each is chosen by the settings from its own row, and the next row
+/// counts only where the guess that it was computed from is what was chosen.
+void Engine::State::apply_part(const StepPart& part, Active& active, const float* logits) {
+  const auto vocab = static_cast<size_t>(model.config.vocab);
+  const std::vector<int32_t> guesses = active.guesses;
+  for (int32_t i = 0; i < part.n_outputs(); ++i) {
+    std::optional<int32_t> token;
+    if (active.wants_logits) {
+      token = sample({logits + static_cast<size_t>(i) * vocab, vocab}, active.request.sampling, active.counts,
+                     static_cast<uint64_t>(active.n_tokens()));
+    } else if (const int32_t best = output.best[static_cast<size_t>(part.output + i)]; best >= 0) {
+      token = best;
+    }
+    const bool is_guessed = i < part.n_guesses && token == guesses[static_cast<size_t>(i)];
+    if (token && speculation) speculation->came(active, static_cast<size_t>(i), *token);
+    if (is_guessed) ++stats.n_accepted_tokens, ++active.answer.n_accepted;
+    apply_token(active, token);
+    if (active.is_finished() || !is_guessed) return;
+    scheduler.accept(active);
+  }
 }
 
 Engine::Engine(Device& device, Ops& ops, const LlamaModel& model, const Tokenizer& tokenizer,
@@ -294,6 +363,7 @@ RequestId Engine::submit(Request request, OnText on_text) {
   state_->check(request);
   const RequestId id = ++state_->last_id;
   auto active = std::make_unique<Active>(std::move(request), std::move(on_text), state_->tokenizer);
+  active->max_tokens = std::min(active->max_tokens, state_->options.context);
   state_->scheduler.add(*active);
   state_->requests.emplace(id, std::move(active));
   return id;
@@ -302,12 +372,15 @@ RequestId Engine::submit(Request request, OnText on_text) {
 bool Engine::step() {
   State& s = *state_;
   CHECK(!s.is_stepping, "a callback asked for a step inside a step");
+  if (s.speculation) s.speculation->plan(s.scheduler.running());
   const std::vector<StepPart> parts = s.scheduler.schedule(s.batch);
   s.stats.n_preemptions = s.scheduler.n_preemptions();
   if (parts.empty()) return false;
   for (const StepPart& part : parts) {
     auto& active = static_cast<Active&>(*part.sequence);
     if (!part.sequence->is_decoding()) s.stats.n_prompt_tokens += part.n_rows;
+    s.stats.n_drafted_tokens += part.n_guesses;
+    active.answer.n_drafted += part.n_guesses;
     if (std::exchange(active.has_begun, true)) continue;
     active.answer.timings.queued_s = active.since_admission.seconds();
     active.answer.n_reused = active.n_computed;
@@ -388,19 +461,12 @@ void Engine::score(const std::vector<int32_t>& ids,
     const int64_t n_rows = std::min<int64_t>(s.limits.max_outputs, n - first);
     s.batch.clear();
     s.batch.phase = Phase::kPrefill;
-    s.batch.n_sequences = 1;
     s.batch.pages_per_sequence = s.limits.pages_per_sequence;
-    s.batch.page_table = pages.list;
-    s.batch.page_table.resize(static_cast<size_t>(s.limits.pages_per_sequence));
     for (int64_t position = first; position < first + n_rows; ++position) {
-      const int64_t page = pages.list[static_cast<size_t>(position / s.layout.page_tokens)];
       s.batch.outputs.push_back({s.batch.n_rows(), true});
       s.batch.token_ids.push_back(ids[static_cast<size_t>(position)]);
-      s.batch.positions.push_back(static_cast<int32_t>(position));
-      s.batch.sequence_of_row.push_back(0);
-      s.batch.slots.push_back(
-          static_cast<int32_t>(page * s.layout.page_tokens + position % s.layout.page_tokens));
     }
+    append_places(s.batch, pages.list, s.layout.page_tokens, first, n_rows);
     const Stopwatch stopwatch;
     s.runner->run(s.batch, s.output);
     s.stats.prefill_s += stopwatch.seconds();

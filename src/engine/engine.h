@@ -14,6 +14,14 @@
 
 namespace chaski {
 
+/// Who guesses tokens ahead of the model, which then checks several in one step. Never changes a token.
+enum class SpeculationKind {
+  kOff,    ///< what speed is measured with, and the default here; the command line's is kNgram
+  kNgram,  ///< prompt and output so far: see speculator.h
+  kDraft   ///< a smaller model, EngineOptions::draft
+};
+std::string_view name_of(SpeculationKind kind);
+
 struct EngineOptions {
   int64_t context = 4096;       ///< positions a sequence may have; at most the model's
   int32_t max_sequences = 8;    ///< at once
@@ -22,12 +30,19 @@ struct EngineOptions {
   /// Keep full pages of what was computed and use them where a prompt begins alike. Same tokens either way;
   /// off where times must not depend on what was asked before.
   bool reuse_prefixes = false;
+  SpeculationKind speculation = SpeculationKind::kOff;
+  /// For kDraft: with the same vocabulary and its weights in the same Ops. Must outlive the engine.
+  const LlamaModel* draft = nullptr;
+  /// Guesses per sequence and step; 0: as many as pay, by measured time and acceptance.
+  int32_t n_guesses = 0;
 };
 
 struct EngineStats {
   int64_t n_steps = 0;
   int64_t n_prompt_tokens = 0;  ///< computed
   int64_t n_generated_tokens = 0;
+  int64_t n_drafted_tokens = 0;   ///< guesses that steps checked
+  int64_t n_accepted_tokens = 0;  ///< of these, right ones; they are among the generated
   int64_t n_preemptions = 0;
   double prefill_s = 0;  ///< in steps whose rows are all prompt
   double decode_s = 0;   ///< in all other steps

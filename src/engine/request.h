@@ -60,7 +60,9 @@ struct Answer {
   std::string error;                            ///< what ended it, for kError
   ErrorCode error_code = ErrorCode::kInternal;  ///< the same
   int64_t n_prompt = 0;
-  int64_t n_reused = 0;  ///< tokens of the prompt found in the cache
+  int64_t n_reused = 0;    ///< tokens of the prompt found in the cache
+  int64_t n_drafted = 0;   ///< tokens guessed ahead and checked
+  int64_t n_accepted = 0;  ///< of these, right ones
   RequestTimings timings;
 };
 

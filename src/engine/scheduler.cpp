@@ -37,6 +37,7 @@ void Scheduler::release_pages(Sequence& sequence) {
   // Last page first: a kept page is of use only as long as those before it are kept.
   for (auto page = sequence.pages.rbegin(); page != sequence.pages.rend(); ++page) cache_.release(*page);
   sequence.pages.clear();
+  sequence.guesses.clear();
   sequence.n_computed = 0;
 }
 
@@ -82,9 +83,9 @@ std::vector<StepPart> Scheduler::schedule(Batch& batch) {
   int64_t n_rows_left = limits_.max_rows - n_decoding;
   const auto take = [&](Sequence& sequence) {
     if (sequence.is_decoding()) {
-      decoding.push_back({&sequence, 1, -1});
+      decoding.push_back({&sequence, 1});
     } else if (const int64_t n = std::min(n_rows_left, sequence.n_pending()); n > 0) {
-      prompts.push_back({&sequence, static_cast<int32_t>(n), -1});
+      prompts.push_back({&sequence, static_cast<int32_t>(n)});
       n_rows_left -= n;
     }
   };
@@ -100,9 +101,19 @@ std::vector<StepPart> Scheduler::schedule(Batch& batch) {
     take(sequence);
   }
 
+  int32_t n_guesses = 0;
+  for (StepPart& part : decoding) {
+    part.n_guesses = reserve_for_guesses(*part.sequence, limits_.max_guesses - n_guesses);
+    part.n_rows += part.n_guesses;
+    n_guesses += part.n_guesses;
+  }
+
   batch.clear();
   batch.pages_per_sequence = limits_.pages_per_sequence;
-  batch.phase = prompts.empty() ? Phase::kDecode : decoding.empty() ? Phase::kPrefill : Phase::kMixed;
+  batch.phase = decoding.empty()   ? Phase::kPrefill
+                : !prompts.empty() ? Phase::kMixed
+                : n_guesses > 0    ? Phase::kVerify
+                                   : Phase::kDecode;
   std::vector<StepPart> parts = std::move(decoding);
   parts.insert(parts.end(), prompts.begin(), prompts.end());
   for (StepPart& part : parts) append(batch, part);
@@ -111,35 +122,62 @@ std::vector<StepPart> Scheduler::schedule(Batch& batch) {
   return parts;
 }
 
-void Scheduler::append(Batch& batch, StepPart& part) const {
-  const Sequence& sequence = *part.sequence;
+/// How many of its guesses the sequence can have rows for, with pages that nobody needs.
+int32_t Scheduler::reserve_for_guesses(Sequence& sequence, int32_t n_left) {
   const int64_t page_tokens = cache_.page_tokens();
-  const int64_t end = sequence.n_computed + part.n_rows;
-  for (int64_t position = sequence.n_computed; position < end; ++position) {
-    const int32_t page = sequence.pages[static_cast<size_t>(position / page_tokens)];
-    batch.token_ids.push_back(sequence.tokens[static_cast<size_t>(position)]);
+  const int64_t most = std::min(sequence.max_tokens - 1, limits_.pages_per_sequence * page_tokens);
+  const int64_t n_wanted = std::min<int64_t>(n_left, static_cast<int64_t>(sequence.guesses.size()));
+  const int64_t end = std::min(sequence.n_tokens() + n_wanted, most);
+  const auto room = [&] { return static_cast<int64_t>(sequence.pages.size()) * page_tokens; };
+  while (room() < end && cache_.n_available() > 0) sequence.pages.push_back(cache_.allocate());
+  return static_cast<int32_t>(std::max<int64_t>(0, std::min(end, room()) - sequence.n_tokens()));
+}
+
+void append_places(Batch& batch, const std::vector<int32_t>& pages, int32_t page_tokens, int64_t first,
+                   int64_t n_rows) {
+  for (int64_t position = first; position < first + n_rows; ++position) {
+    const int64_t page = pages[static_cast<size_t>(position / page_tokens)];
     batch.positions.push_back(static_cast<int32_t>(position));
     batch.sequence_of_row.push_back(batch.n_sequences);
     batch.slots.push_back(static_cast<int32_t>(page * page_tokens + position % page_tokens));
   }
-  batch.page_table.insert(batch.page_table.end(), sequence.pages.begin(), sequence.pages.end());
+  batch.page_table.insert(batch.page_table.end(), pages.begin(), pages.end());
   ++batch.n_sequences;
   batch.page_table.resize(static_cast<size_t>(batch.n_sequences) *
                           static_cast<size_t>(batch.pages_per_sequence));
+}
+
+void Scheduler::append(Batch& batch, StepPart& part) const {
+  const Sequence& sequence = *part.sequence;
+  const int64_t end = sequence.n_computed + part.n_rows;
+  for (int64_t position = sequence.n_computed; position < end; ++position) {
+    const int64_t n_after = position - sequence.n_tokens();
+    batch.token_ids.push_back(n_after < 0 ? sequence.tokens[static_cast<size_t>(position)]
+                                          : sequence.guesses[static_cast<size_t>(n_after)]);
+  }
+  append_places(batch, sequence.pages, cache_.page_tokens(), sequence.n_computed, part.n_rows);
   if (end < sequence.n_tokens()) return;
   part.output = batch.n_outputs();
-  batch.outputs.push_back({batch.n_rows() - 1, sequence.wants_logits});
+  for (int32_t i = part.n_guesses; i >= 0; --i) {
+    batch.outputs.push_back({batch.n_rows() - 1 - i, sequence.wants_logits});
+  }
 }
 
 void Scheduler::complete(const std::vector<StepPart>& parts) {
+  for (const StepPart& part : parts) advance(*part.sequence, part.n_rows - part.n_guesses);
+}
+
+/// So many rows more are in the cache: full pages are known by their tokens from here on.
+void Scheduler::advance(Sequence& sequence, int64_t n_rows) {
   const int64_t page_tokens = cache_.page_tokens();
-  for (const StepPart& part : parts) {
-    Sequence& sequence = *part.sequence;
-    const int64_t first_page = sequence.n_computed / page_tokens;
-    sequence.n_computed += part.n_rows;
-    for (int64_t i = first_page; i < sequence.n_computed / page_tokens; ++i) {
-      cache_.keep(sequence.pages, static_cast<size_t>(i), sequence.tokens);
-    }
+  const int64_t first_page = sequence.n_computed / page_tokens;
+  sequence.n_computed += n_rows;
+  CHECK(sequence.n_computed <= sequence.n_tokens() &&
+            sequence.n_computed <= static_cast<int64_t>(sequence.pages.size()) * page_tokens,
+        "{} of {} tokens computed in {} pages", sequence.n_computed, sequence.n_tokens(),
+        sequence.pages.size());
+  for (int64_t i = first_page; i < sequence.n_computed / page_tokens; ++i) {
+    cache_.keep(sequence.pages, static_cast<size_t>(i), sequence.tokens);
   }
 }
 

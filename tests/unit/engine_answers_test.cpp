@@ -20,7 +20,7 @@ constexpr int32_t kEos = 256;
 constexpr int64_t kVocab = 257;
 
 /// After a letter comes the next one; after 'z', eos; after '!', logits that are not finite; '?' breaks the
-/// device.
+/// device. After a digit comes the next one, and 0 after 9; after '~', itself; after ')', '!'.
 class AlphabetRunner : public Runner {
  public:
   explicit AlphabetRunner(const RunnerLimits& limits) : limits_(limits) {}
@@ -38,7 +38,7 @@ class AlphabetRunner : public Runner {
     }
     for (const OutputRow& row : batch.outputs) {
       const int32_t token = batch.token_ids[static_cast<size_t>(row.row)];
-      const int32_t next = token == 'z' ? kEos : token + 1;
+      const int32_t next = next_of(token);
       output.best.push_back(token == '!' ? -1 : next);
       if (!row.wants_logits) continue;
       const size_t at = output.logits.size();
@@ -52,6 +52,13 @@ class AlphabetRunner : public Runner {
   int64_t n_rows = 0;
 
  private:
+  static int32_t next_of(int32_t token) {
+    if (token == 'z') return kEos;
+    if (token == '9') return '0';
+    if (token == ')') return '!';
+    return token == '~' ? token : token + 1;
+  }
+
   RunnerLimits limits_;
 };
 
@@ -266,6 +273,125 @@ TEST_F(EngineAnswers, RequestsThatCannotBeAnsweredAreRefusedWithBothNumbers) {
   wanted.sampling.top_p = 2;
   EXPECT_THAT(refusal(wanted), HasSubstr("top_p"));
   EXPECT_FALSE(engine.step()) << "nothing was admitted";
+}
+
+/// The engine with guesses from its own output, whether they pay or not.
+EngineOptions speculating() {
+  EngineOptions options;
+  options.speculation = SpeculationKind::kNgram;
+  options.n_guesses = 5;
+  return options;
+}
+
+TEST_F(EngineAnswers, GuessedTokensMakeTheSameAnswersInFewerSteps) {
+  for (const double temperature : {0.0, 0.7}) {
+    Request wanted = request("3");
+    wanted.sampling.temperature = temperature;
+    wanted.sampling.repetition_penalty = temperature > 0 ? 1.01 : 1.0;
+    wanted.max_new_tokens = 55;
+    Engine plain = this->engine();
+    Engine guessing = this->engine(speculating());
+    const Answer expected = plain.generate(wanted);
+    const Answer answer = guessing.generate(wanted);
+    EXPECT_EQ(answer.ids, expected.ids);
+    EXPECT_EQ(answer.finish_reason, FinishReason::kLength);
+    EXPECT_EQ(answer.timings.token_s.size(), 55U);
+    EXPECT_GT(answer.n_accepted, 10);
+    EXPECT_GE(answer.n_drafted, answer.n_accepted);
+    EXPECT_EQ(guessing.stats().n_drafted_tokens, answer.n_drafted);
+    EXPECT_EQ(guessing.stats().n_accepted_tokens, answer.n_accepted);
+    EXPECT_EQ(guessing.stats().n_steps + answer.n_accepted, plain.stats().n_steps);
+    EXPECT_EQ(guessing.stats().n_generated_tokens, plain.stats().n_generated_tokens);
+    guessing.check_integrity();
+  }
+}
+
+TEST_F(EngineAnswers, AnswersThatWereGuessedEndWhereTheyWould) {
+  Engine engine = this->engine(speculating());
+  Request wanted = request("5678901234567890123");
+  wanted.max_length = 28;
+  EXPECT_EQ(engine.generate(wanted).text, "456789012");
+  wanted = request("5678901234567890123");
+  wanted.stop = {"8901"};
+  EXPECT_EQ(engine.generate(wanted).text, "4567");
+  wanted = request("wxyzwxyzwxyzw");
+  EXPECT_EQ(engine.generate(wanted).text, "xyz") << "eos comes where the prompt had w";
+  wanted = request("0123456789012345");
+  CancelToken cancel;
+  int n_tokens = 0;
+  const Answer answer = engine.generate(
+      wanted,
+      [&](std::string_view) {
+        if (++n_tokens == 20) cancel.cancel();
+      },
+      &cancel);
+  EXPECT_EQ(answer.finish_reason, FinishReason::kCancelled);
+  EXPECT_GE(answer.ids.size(), 20U);
+  engine.check_integrity();
+}
+
+TEST_F(EngineAnswers, GuessesPastLogitsThatAreNotFiniteCountForNothing) {
+  for (const double temperature : {0.0, 1.0}) {
+    Engine engine = this->engine(speculating());
+    // What follows ")" was ")!" once: the guess "!" is right, and its own row is not finite.
+    Request broken = request("%&'()!#$%&'()!#$");
+    broken.sampling.temperature = temperature;
+    Request repeating = request("0123");
+    repeating.sampling.temperature = temperature;
+    repeating.max_new_tokens = 30;
+    const RequestId bad = engine.submit(broken);
+    const RequestId good = engine.submit(repeating);
+    while (engine.step()) engine.check_integrity();
+    const Answer answer = engine.take(bad);
+    EXPECT_EQ(answer.text, "%&'()!");
+    EXPECT_EQ(answer.finish_reason, FinishReason::kError);
+    EXPECT_THAT(answer.error, HasSubstr("not finite"));
+    EXPECT_EQ(engine.take(good).text, "456789012345678901234567890123");
+  }
+}
+
+TEST_F(EngineAnswers, AFullCachePreemptsAndTheAnswersStayTheSame) {
+  EngineOptions options = speculating();
+  options.context = 32;
+  options.n_pages = 10;
+  options.max_sequences = 4;
+  options.reuse_prefixes = true;
+  Engine engine = this->engine(options);
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 6; ++i) {
+    Request wanted = request("0123456");
+    wanted.sampling.temperature = i % 2 == 0 ? 0.0 : 0.7;
+    ids.push_back(engine.submit(wanted));
+  }
+  while (engine.step()) engine.check_integrity();
+  for (const RequestId id : ids) {
+    const Answer answer = engine.take(id);
+    EXPECT_EQ(answer.text, "7890123456789012345678901");
+    EXPECT_EQ(answer.finish_reason, FinishReason::kLength);
+  }
+  EXPECT_GT(engine.stats().n_preemptions, 0);
+  EXPECT_GT(engine.stats().n_accepted_tokens, 0);
+}
+
+TEST_F(EngineAnswers, ADraftModelOfAnotherVocabularyIsRefused) {
+  LlamaModel draft;
+  draft.config.vocab = 300;
+  draft.config.n_layers = 1;
+  draft.context = 64;
+  EngineOptions options;
+  options.speculation = SpeculationKind::kDraft;
+  options.draft = &draft;
+  options.n_guesses = 3;
+  EXPECT_THAT(message_of([&] { this->engine(options); }, ErrorCode::kUsage),
+              HasSubstr("its vocabulary has 300 tokens, the model's has 257"));
+  draft.config.vocab = kVocab;
+  Engine engine = this->engine(options);
+  Request wanted = request("3");
+  wanted.max_new_tokens = 55;
+  const Answer answer = engine.generate(wanted);
+  EXPECT_EQ(answer.text.substr(0, 9), "456789012");
+  EXPECT_EQ(answer.n_accepted, answer.n_drafted) << "the draft is the model itself";
+  EXPECT_GT(answer.n_accepted, 0);
 }
 
 TEST_F(EngineAnswers, TimesAreInOrderAndOnePerToken) {

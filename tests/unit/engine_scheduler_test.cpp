@@ -17,6 +17,13 @@ using ::testing::ElementsAre;
 
 constexpr int32_t kPageTokens = 4;
 
+/// The token at a position of the step: the sequence's own, or a guess.
+int32_t token_at(const Sequence& sequence, int64_t position) {
+  const int64_t n_after = position - sequence.n_tokens();
+  return n_after < 0 ? sequence.tokens[static_cast<size_t>(position)]
+                     : sequence.guesses.at(static_cast<size_t>(n_after));
+}
+
 /// A device that remembers (position, token) of each place, and chooses the next token from all of them.
 class PretendDevice {
  public:
@@ -39,7 +46,7 @@ class PretendDevice {
                              static_cast<size_t>(position / kPageTokens);
         const auto place =
             static_cast<size_t>(batch.page_table[entry] * kPageTokens + position % kPageTokens);
-        EXPECT_EQ(places_[place], std::pair(position, sequence.tokens[static_cast<size_t>(position)]))
+        EXPECT_EQ(places_[place], std::pair(position, token_at(sequence, position)))
             << "position " << position << " of sequence " << index;
         mixed = mixed * 31 + static_cast<uint32_t>(places_[place].second);
       }
@@ -62,6 +69,15 @@ std::vector<int32_t> expected_tokens(std::vector<int32_t> tokens, size_t n_total
   return tokens;
 }
 
+/// Guesses of what follows, right as often as not.
+std::vector<int32_t> some_guesses(const Sequence& sequence, std::mt19937& random) {
+  const size_t n = random() % 6;
+  std::vector<int32_t> tokens = expected_tokens(sequence.tokens, sequence.tokens.size() + n);
+  std::vector<int32_t> guesses(tokens.end() - static_cast<std::ptrdiff_t>(n), tokens.end());
+  if (n > 0 && random() % 2 == 0) guesses[random() % n] = 1000;
+  return guesses;
+}
+
 struct Client {
   Sequence sequence;
   size_t n_total = 0;
@@ -70,7 +86,10 @@ struct Client {
 };
 
 void check_step(const Batch& batch, const std::vector<StepPart>& parts, const SchedulerLimits& limits) {
-  EXPECT_LE(batch.n_rows(), limits.max_rows);
+  int32_t n_guesses = 0;
+  for (const StepPart& part : parts) n_guesses += part.n_guesses;
+  EXPECT_LE(n_guesses, limits.max_guesses);
+  EXPECT_LE(batch.n_rows() - n_guesses, limits.max_rows);
   EXPECT_LE(batch.n_sequences, limits.max_sequences);
   EXPECT_EQ(static_cast<size_t>(batch.n_sequences), parts.size());
   EXPECT_EQ(batch.page_table.size(), parts.size() * static_cast<size_t>(limits.pages_per_sequence));
@@ -84,14 +103,21 @@ void check_step(const Batch& batch, const std::vector<StepPart>& parts, const Sc
       EXPECT_EQ(batch.sequence_of_row[row], static_cast<int32_t>(i));
       EXPECT_EQ(batch.positions[row], part.sequence->n_computed + j) << "each position once, in order";
     }
-    EXPECT_EQ(part.output >= 0, part.n_rows == part.sequence->n_pending());
-    if (part.output >= 0) {
-      EXPECT_EQ(batch.outputs[static_cast<size_t>(part.output)].row, static_cast<int32_t>(row) - 1);
+    EXPECT_TRUE(part.n_guesses == 0 || part.sequence->is_decoding());
+    EXPECT_LE(part.sequence->n_computed + part.n_rows, part.sequence->max_tokens - 1);
+    EXPECT_EQ(part.output >= 0, part.n_rows - part.n_guesses == part.sequence->n_pending());
+    for (int32_t j = 0; j < part.n_outputs(); ++j) {
+      EXPECT_EQ(batch.outputs[static_cast<size_t>(part.output + j)].row,
+                static_cast<int32_t>(row) - part.n_outputs() + j)
+          << "the last token's row and each guess's";
     }
   }
   EXPECT_EQ(row, batch.token_ids.size());
   if (!parts.empty()) {
-    EXPECT_EQ(batch.phase, !has_prompt ? Phase::kDecode : has_decode ? Phase::kMixed : Phase::kPrefill);
+    EXPECT_EQ(batch.phase, !has_decode     ? Phase::kPrefill
+                           : has_prompt    ? Phase::kMixed
+                           : n_guesses > 0 ? Phase::kVerify
+                                           : Phase::kDecode);
   }
   EXPECT_TRUE(batch.phase != Phase::kDecode || batch.n_outputs() == batch.n_rows());
 }
@@ -100,7 +126,28 @@ struct Traffic {
   int64_t n_preemptions = 0;
   int64_t n_cancelled = 0;
   int64_t n_reused = 0;
+  int64_t n_accepted = 0;
+  int64_t n_rejected = 0;
 };
+
+/// The step's tokens, each sequence's as far as its guesses were right.
+void apply_step(const std::vector<StepPart>& parts, const std::vector<int32_t>& next, Scheduler& scheduler,
+                Traffic& traffic) {
+  scheduler.complete(parts);
+  for (const StepPart& part : parts) {
+    Sequence& sequence = *part.sequence;
+    const std::vector<int32_t> guesses = sequence.guesses;
+    for (int32_t i = 0; i < part.n_outputs(); ++i) {
+      const int32_t token = next[static_cast<size_t>(part.output + i)];
+      sequence.tokens.push_back(token);
+      const bool is_checked = i < part.n_guesses;
+      const bool is_right = is_checked && guesses[static_cast<size_t>(i)] == token;
+      if (is_checked) ++(is_right ? traffic.n_accepted : traffic.n_rejected);
+      if (!is_right) break;
+      scheduler.accept(sequence);
+    }
+  }
+}
 
 void run_random_traffic(unsigned seed, Traffic& traffic) {
   std::mt19937 random(seed);
@@ -109,6 +156,7 @@ void run_random_traffic(unsigned seed, Traffic& traffic) {
   limits.max_sequences = up_to(6);
   limits.max_rows = limits.max_sequences + up_to(20) - 1;
   limits.pages_per_sequence = up_to(8);
+  limits.max_guesses = seed % 3 == 0 ? 0 : up_to(8);
   const int32_t n_pages = limits.pages_per_sequence + up_to(12) - 1;
   KvCache cache(n_pages, kPageTokens, seed % 2 == 0);
   Scheduler scheduler(cache, limits);
@@ -131,9 +179,11 @@ void run_random_traffic(unsigned seed, Traffic& traffic) {
       }
       client->sequence.n_prompt = n_prompt;
       client->n_total = static_cast<size_t>(n_prompt + up_to(max_tokens - n_prompt + 1));
+      client->sequence.max_tokens = static_cast<int64_t>(client->n_total);
       scheduler.add(client->sequence);
       clients.push_back(std::move(client));
     }
+    for (Sequence* sequence : scheduler.running()) sequence->guesses = some_guesses(*sequence, random);
     Batch batch;
     const std::vector<StepPart> parts = scheduler.schedule(batch);
     scheduler.check_integrity();
@@ -144,11 +194,7 @@ void run_random_traffic(unsigned seed, Traffic& traffic) {
       traffic.n_reused += client->sequence.n_computed;
     }
     ASSERT_FALSE(::testing::Test::HasFailure()) << "step " << n_steps;
-    const std::vector<int32_t> next = device.run(batch, parts);
-    scheduler.complete(parts);
-    for (const StepPart& part : parts) {
-      if (part.output >= 0) part.sequence->tokens.push_back(next[static_cast<size_t>(part.output)]);
-    }
+    apply_step(parts, device.run(batch, parts), scheduler, traffic);
     for (const auto& client : clients) {
       const bool is_through = client->sequence.tokens.size() >= client->n_total;
       const bool is_cancelled = !client->is_done && up_to(200) == 1;
@@ -177,6 +223,8 @@ TEST(Scheduler, EverySequenceGetsItsOwnTokensWhateverRunsBesideIt) {
   EXPECT_GT(traffic.n_preemptions, 100);
   EXPECT_GT(traffic.n_cancelled, 100);
   EXPECT_GT(traffic.n_reused, 100);
+  EXPECT_GT(traffic.n_accepted, 1000);
+  EXPECT_GT(traffic.n_rejected, 1000);
 }
 
 Sequence sequence_of(std::vector<int32_t> tokens) {
@@ -220,6 +268,24 @@ TEST(Scheduler, TheNewestIsPreemptedWhenPagesRunOutAndComesBack) {
   scheduler.remove(older);
   scheduler.schedule(batch);
   EXPECT_THAT(batch.token_ids, ElementsAre(5, 6, 7, 9)) << "the newer one is computed again";
+}
+
+TEST(Scheduler, GuessesTakeNoPageThatAnotherSequenceNeeds) {
+  KvCache cache(3, kPageTokens, false);
+  Scheduler scheduler(cache, {2, 8, 3, 8});
+  Sequence older = sequence_of({1, 2, 3}), newer = sequence_of({4, 5, 6, 7});
+  scheduler.add(older);
+  scheduler.add(newer);
+  Batch batch;
+  scheduler.complete(scheduler.schedule(batch));
+  older.tokens.push_back(9);
+  newer.tokens.push_back(9);
+  older.guesses = {8, 8, 8};
+  const std::vector<StepPart> parts = scheduler.schedule(batch);
+  ASSERT_EQ(parts.size(), 2U) << "the newer one got the last page for its next token";
+  EXPECT_EQ(parts[0].n_guesses, 0);
+  EXPECT_EQ(batch.phase, Phase::kDecode);
+  EXPECT_EQ(scheduler.n_preemptions(), 0);
 }
 
 TEST(KvCache, AFullPageOfAFinishedSequenceIsFoundByItsTokensUntilItIsEvicted) {
