@@ -14,20 +14,24 @@ CHASKI_ON_EVERY_PATH(CpuLinear);
 struct Reference {
   double value;
   double magnitude;   ///< Σ |x w|
-  double rounding_x;  ///< how far rounding x to 8 bits per 32 may move the sum
+  double rounding_x;     ///< how far rounding x to 8 bits per 32 may move the sum
+  double rounding_wide;  ///< how far rounding both to 14 bits per 32 may
 };
 
 Reference reference(const float* x, const float* w, int64_t n) {
-  Reference r{0, 0, 0};
+  Reference r{0, 0, 0, 0};
   for (int64_t begin = 0; begin < n; begin += 32) {
-    double largest = 0, weights = 0;
+    double largest = 0, largest_weight = 0, weights = 0, activations = 0;
     for (int64_t i = begin; i < std::min(begin + 32, n); ++i) {
       r.value += double{x[i]} * w[i];
       r.magnitude += std::fabs(double{x[i]} * w[i]);
       largest = std::max(largest, std::fabs(double{x[i]}));
+      largest_weight = std::max(largest_weight, std::fabs(double{w[i]}));
       weights += std::fabs(double{w[i]});
+      activations += std::fabs(double{x[i]});
     }
     r.rounding_x += largest / 127 * 0.5 * weights;
+    r.rounding_wide += largest / 8191 * 0.5 * weights + largest_weight / 4096 * 0.5 * activations;
   }
   return r;
 }
@@ -49,10 +53,12 @@ void expect_product(const cpu::KernelTable& kernels, Precision precision, DType 
     format_of(dtype).dequantize_row(stored.data(), row.data(), n_in);
     for (int64_t r = 0; r < n_rows; ++r) {
       const Reference expected = reference(x.view.f32() + r * n_in, row.data(), n_in);
-      const bool is_rounded = precision == Precision::kFast && format_of(dtype).is_quantized();
+      const double rounding = precision == Precision::kExact         ? 0.0
+                              : format_of(dtype).is_quantized() ? expected.rounding_x
+                              : n_out > 1                       ? expected.rounding_wide
+                                                                : 0.0;
       // The sum over k is made of short chains: a few roundings of partial sums, never n of them.
-      const double bound =
-          2e-6 * expected.magnitude + (is_rounded ? 1.01 * expected.rounding_x : 0.0) + 1e-30;
+      const double bound = 2e-6 * expected.magnitude + 1.01 * rounding + 1e-30;
       ASSERT_NEAR(out.view.f32()[r * n_out + o], expected.value, bound) << "row " << r << " output " << o;
     }
   }
@@ -144,20 +150,62 @@ TEST_P(CpuLinear, NotANumberAndInfinityReachTheOutput) {
   }
 }
 
+/// Rows of a table of `dtype` as this machine and the oracle embed them.
+void embed_both(const cpu::KernelTable& kernels, Precision precision, DType dtype, HostTensor& out,
+                HostTensor& expected) {
+  const WeightSourcePtr table = random_weight(dtype, {37, out.view.n_cols()}, 5);
+  CpuMachine machine(kernels, precision);
+  ScalarOps scalar;
+  const WeightId id = machine.ops.add_weight(table);
+  scalar.add_weight(table);
+  HostTensor tokens = HostTensor::of_ints({0, 36, 16, 15, 1, 36, 7});
+  machine.ops.embed(id, tokens.view, out.view);
+  scalar.embed(id, tokens.view, expected.view);
+}
+
 TEST_P(CpuLinear, EmbeddingsAreTheStoredRowsExactly) {
   for (const DType dtype : kMatrixTypes) {
-    const int64_t n_cols = 2 * format_of(dtype).block_elements + (format_of(dtype).is_quantized() ? 0 : 5);
-    const WeightSourcePtr table = random_weight(dtype, {37, n_cols}, 5);
-    CpuMachine machine(*GetParam(), Precision::kFast);
-    ScalarOps scalar;
-    const WeightId id = machine.ops.add_weight(table);
-    scalar.add_weight(table);
-    HostTensor tokens = HostTensor::of_ints({0, 36, 16, 15, 1, 36, 7});
+    const bool is_quantized = format_of(dtype).is_quantized();
+    const int64_t n_cols = 2 * format_of(dtype).block_elements + (is_quantized ? 0 : 5);
     HostTensor out({7, n_cols}), expected({7, n_cols});
-    machine.ops.embed(id, tokens.view, out.view);
-    scalar.embed(id, tokens.view, expected.view);
+    embed_both(*GetParam(), is_quantized ? Precision::kFast : Precision::kExact, dtype, out, expected);
     EXPECT_TRUE(same_bits(out, expected)) << name_of(dtype);
   }
+}
+
+TEST_P(CpuLinear, EmbeddingsOfNumbersAreRoundedALittleWhereFast) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    HostTensor out({7, 77}), expected({7, 77});
+    embed_both(*GetParam(), Precision::kFast, dtype, out, expected);
+    for (size_t i = 0; i < out.values.size(); ++i)
+      ASSERT_NEAR(out.values[i], expected.values[i], 4.0 / 8192) << name_of(dtype) << " element " << i;
+  }
+}
+
+TEST(CpuWeights, WideCodesReachFromTheSmallestNumbersToTheLargest) {
+  // Per block of 32: what is within a 32nd of the largest keeps all bits of a bf16; a NaN stays no number.
+  for (const float scale : {1e-36f, 1e-30f, 1.0f, 1e30f, 3e38f}) {
+    HostTensor w({2, 64});
+    for (size_t i = 0; i < w.values.size(); ++i) {
+      const float x = scale * (1.0f - static_cast<float>(i % 32) / 33);
+      w.values[i] = bf16_to_f32(f32_to_bf16(i % 2 == 0 ? x : -x));
+    }
+    CpuMachine machine(cpu::kernels_for(""), Precision::kFast);
+    const WeightId id = machine.ops.add_weight(HostWeight::from_f32("w", {2, 64}, w.values, DType::kBF16));
+    HostTensor out({2, 64});
+    machine.ops.embed(id, HostTensor::of_ints({0, 1}).view, out.view);
+    for (size_t i = 0; i < w.values.size(); ++i)
+      ASSERT_NEAR(out.values[i], w.values[i], scale < 1e-35f ? 2e-38f : 0.0f) << scale << " element " << i;
+  }
+  std::vector<float> bad(64, 1.0f);
+  bad[40] = NAN;
+  CpuMachine machine(cpu::kernels_for(""), Precision::kFast);
+  const WeightId id = machine.ops.add_weight(HostWeight::from_f32("w", {2, 32}, bad, DType::kBF16));
+  const HostTensor x = random_tensor({1, 32}, 1);
+  HostTensor out({1, 2});
+  machine.ops.linear(x.view, id, out.view);
+  EXPECT_TRUE(std::isfinite(out.values[0]));
+  EXPECT_FALSE(std::isfinite(out.values[1]));
 }
 
 TEST(CpuWeights, BlocksOfAnyBitsComeOutOfPanelsAsTheyAreDefined) {

@@ -29,31 +29,62 @@ struct PanelView {
   int64_t n_cols = 0;
 };
 
-/// Rows of activations as linear kernels take them; either half may be absent.
-struct Activations {
-  const float* f32 = nullptr;
-  int64_t f32_stride = 0;         ///< in floats
-  const std::byte* q8 = nullptr;  ///< rows laid out by Q8Row
-  int64_t q8_stride = 0;          ///< in bytes
-
-  Activations from_row(int64_t row) const {
-    return {f32 == nullptr ? nullptr : f32 + row * f32_stride, f32_stride,
-            q8 == nullptr ? nullptr : q8 + row * q8_stride, q8_stride};
-  }
+/// What linear kernels want activations as.
+enum class ActivationForm : uint8_t {
+  kF32,
+  kQ8,   ///< Q8Row
+  kQ16,  ///< Q16Row
 };
 
-/// Where the parts of a quantised activation row lie: int8 codes [n_cols], f32 scales [n_cols / 32], i32
-/// sums of codes [n_cols / 16].
+/// Rows of activations in the form that a kernel takes; the stride is in bytes.
+struct ActivationRows {
+  const std::byte* data = nullptr;
+  int64_t stride = 0;
+};
+
+/// Where the parts of a row of int8 activations lie: codes [n], facts about each block of 32, and about the
+/// halves of each block. n is a multiple of 32.
 struct Q8Row {
-  int64_t n_cols;
-  constexpr int64_t scales_at() const { return n_cols; }
-  constexpr int64_t sums_at() const { return n_cols + n_cols / kQ8Block * 4; }
-  constexpr int64_t bytes() const { return (sums_at() + n_cols / kQ8Block * 8 + 63) / 64 * 64; }
+  int64_t n;
+  static constexpr int kScaleAt = 0;            ///< in a block's facts: f32
+  static constexpr int kMinusSumAt = 4;         ///< i32 −Σ codes
+  static constexpr int kWeightedSumAt = 8;      ///< f32 scale × Σ codes
+  static constexpr int kHalfWeightedSumsAt = 8; ///< in the facts of halves, after i32 [2] of −Σ codes: f32 [2]
+  static constexpr int kFactsBytes = 16, kHalvesBytes = 16;
+
+  constexpr int64_t codes_at(int64_t column) const { return column; }
+  constexpr int64_t facts_at(int64_t column) const { return n + column / kQ8Block * kFactsBytes; }
+  constexpr int64_t halves_at(int64_t column) const {
+    return n + n / kQ8Block * kFactsBytes + column / kQ8Block * kHalvesBytes;
+  }
+  constexpr int64_t bytes() const { return (halves_at(n) + 63) / 64 * 64; }
+};
+
+/// The largest code of int16 activations and of wide weights: 32 products of two fit an int32.
+inline constexpr int kWideMost = 8191;
+/// Where in each four of columns int16 codes lie: a 32-bit word holds columns 0 and 2, the next 1 and 3,
+/// which is how the bytes of a word come apart.
+inline constexpr int kPairOrder[4] = {0, 2, 1, 3};
+
+/// The same of int16 activations, padded with zeros to a multiple of 32: codes, and f32 scales of blocks.
+struct Q16Row {
+  int64_t n;
+  constexpr int64_t n_blocks() const { return (n + kQ8Block - 1) / kQ8Block; }
+  constexpr int64_t codes_at(int64_t column) const { return 2 * column; }
+  constexpr int64_t facts_at(int64_t column) const { return 2 * kQ8Block * n_blocks() + column / kQ8Block * 4; }
+  constexpr int64_t halves_at(int64_t) const { return 0; }
+  constexpr int64_t bytes() const { return (facts_at(n_blocks() * kQ8Block) + 63) / 64 * 64; }
 };
 
 /// tile[r][i] = Σ_k x[r][k] w[i][k] for the panel's 16 rows; tile f32 [n_rows, 16]. What a row gets does not
 /// depend on n_rows.
-using LinearKernel = void (*)(const PanelView& w, const Activations& x, int64_t n_rows, float* tile);
+using LinearKernel = void (*)(const PanelView& w, const ActivationRows& x, int64_t n_rows, float* tile);
+
+/// A kernel and what it takes.
+struct FastLinear {
+  LinearKernel kernel = nullptr;
+  ActivationForm form = ActivationForm::kF32;
+};
 
 /// Up to 256 consecutive cached tokens of one kv head, in pages of 32 as they lie in the cache.
 struct KvPiece {
@@ -89,11 +120,13 @@ using AttendKernel = void (*)(const KvPiece& piece, const AttentionRows& rows, f
 
 struct KernelTable {
   const char* isa;
-  LinearKernel linear_f32[kDTypes];  ///< by DType: f32 activations, weights dequantised as stored
-  LinearKernel linear_q8[kDTypes];   ///< by DType: int8 activations; null for formats without blocks
+  LinearKernel linear_f32[kDTypes];   ///< by DType: f32 activations, weights dequantised as stored
+  FastLinear linear_fast[kDTypes];    ///< by DType: integer activations; no kernel for formats without blocks
+  FastLinear linear_wide;             ///< for numbers packed as PanelForm::kWide
 
-  /// A row of Q8Row; n a multiple of 32. A block with a NaN or infinity gets the scale NaN.
+  /// Rows of Q8Row and Q16Row. A block with a NaN or infinity gets the scale NaN.
   void (*quantize_q8)(const float* x, int64_t n, std::byte* row);
+  void (*quantize_q16)(const float* x, int64_t n, std::byte* row);
   void (*rms_norm)(const float* x, const float* gain, float eps, int64_t n, float* out);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
   void (*add)(const float* x, const float* y, int64_t n, float* out);

@@ -1,5 +1,7 @@
-// Kernels for AVX2 with FMA and F16C: eight lanes. Integer products by maddubs, whose pairs of int16 are
-// exact for small codes; signed bytes go through absolute values and transferred signs.
+// Kernels for AVX2 with FMA and F16C: eight lanes. Small codes are multiplied by maddubs, whose pairs of int16
+// are exact for them; signed bytes are widened and multiplied with int16 activations, which costs as much as
+// carrying signs over. The products are small groups of instructions written out: left to itself, gcc 12 loads
+// all activations of a tile ahead and puts the sums aside on the stack, which halves the speed.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -10,22 +12,24 @@ namespace {
 
 struct Avx2 {
   static constexpr int kLanes = 8;
-  static constexpr int kMaxRows = 4;
+  static constexpr int kF32Rows = 6;
+  static constexpr int kIntRows = 4;
   static constexpr int kHeadTile = 6;
-  static constexpr int32_t kS8Bias = 0;
-  static constexpr int vectors_at_once(int n_rows) { return n_rows <= 2 ? 2 : 1; }
+  static constexpr ActivationForm kSignedForm = ActivationForm::kQ16;
+  static constexpr int vectors_at_once(int) { return 2; }
+  static constexpr bool sums_in_memory(int n_rows) { return n_rows > 2; }
 
   using F = __m256;
   using I = __m256i;
-  struct S8 {
-    __m256i magnitude, signs;
-  };
 
   CHASKI_INLINE static F set(float x) { return _mm256_set1_ps(x); }
   CHASKI_INLINE static I set_i(int32_t x) { return _mm256_set1_epi32(x); }
   CHASKI_INLINE static F load(const float* p) { return _mm256_loadu_ps(p); }
   CHASKI_INLINE static I load_i(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   CHASKI_INLINE static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  CHASKI_INLINE static void store_i(int32_t* p, I x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
+  }
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm256_cvtph_ps(half(p)); }
   CHASKI_INLINE static F load_bf16(const std::byte* p) {
     return from_bits(shl<16>(_mm256_cvtepu16_epi32(half(p))));
@@ -116,22 +120,36 @@ struct Avx2 {
     const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), codes);
   }
-  CHASKI_INLINE static S8 make_s8(I w) { return {_mm256_abs_epi8(w), w}; }
-  // |w| ≤ 128 and |x| ≤ 127: a pair is at most 32512.
-  CHASKI_INLINE static I dot_s8(I acc, S8 w, I x) {
-    const I pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(x, w.signs));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  CHASKI_INLINE static I even_bytes(I w) { return _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8); }
+  CHASKI_INLINE static I odd_bytes(I w) { return _mm256_srai_epi16(w, 8); }
+  CHASKI_INLINE static void dot_pairs(I (&acc)[2], const I (&w)[2], const std::byte* x) {
+    I value, product;
+    asm("vpbroadcastd %[x], %[value]\n\t"
+        "vpmaddwd %[value], %[w0], %[product]\n\t"
+        "vpaddd %[product], %[acc0], %[acc0]\n\t"
+        "vpmaddwd %[value], %[w1], %[value]\n\t"
+        "vpaddd %[value], %[acc1], %[acc1]"
+        : [acc0] "+x"(acc[0]), [acc1] "+x"(acc[1]), [value] "=&x"(value), [product] "=&x"(product)
+        : [w0] "x"(w[0]), [w1] "x"(w[1]), [x] "m"(*reinterpret_cast<const Word*>(x)));
   }
   // Eight times two codes of at most 15, four times two of 31, or twice two of 63, times 127 fit an int16.
   CHASKI_INLINE static I begin_small(I) { return _mm256_setzero_si256(); }
-  CHASKI_INLINE static I dot_small(I acc, I w, I x) {
-    return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, x));
+  CHASKI_INLINE static void dot_small(I (&acc)[2], const I (&w)[2], const std::byte* x) {
+    I value, product;
+    asm("vpbroadcastd %[x], %[value]\n\t"
+        "vpmaddubsw %[value], %[w0], %[product]\n\t"
+        "vpaddw %[product], %[acc0], %[acc0]\n\t"
+        "vpmaddubsw %[value], %[w1], %[value]\n\t"
+        "vpaddw %[value], %[acc1], %[acc1]"
+        : [acc0] "+x"(acc[0]), [acc1] "+x"(acc[1]), [value] "=&x"(value), [product] "=&x"(product)
+        : [w0] "x"(w[0]), [w1] "x"(w[1]), [x] "m"(*reinterpret_cast<const Word*>(x)));
   }
   CHASKI_INLINE static I end_small(I total, I acc) {
     return _mm256_add_epi32(total, _mm256_madd_epi16(acc, _mm256_set1_epi16(1)));
   }
 
  private:
+  using Word __attribute__((may_alias, aligned(1))) = int32_t;
   CHASKI_INLINE static __m128i half(const std::byte* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }

@@ -10,20 +10,23 @@ namespace {
 
 struct Avx512 {
   static constexpr int kLanes = 16;
-  static constexpr int kMaxRows = 8;
+  static constexpr int kF32Rows = 8;
+  static constexpr int kIntRows = 8;
   static constexpr int kHeadTile = 12;
-  static constexpr int32_t kS8Bias = 128;
+  static constexpr ActivationForm kSignedForm = ActivationForm::kQ8;
+  static constexpr int kS8Bias = 128;
   static constexpr int vectors_at_once(int) { return 1; }
+  static constexpr bool sums_in_memory(int) { return false; }
 
   using F = __m512;
   using I = __m512i;
-  using S8 = __m512i;
 
   CHASKI_INLINE static F set(float x) { return _mm512_set1_ps(x); }
   CHASKI_INLINE static I set_i(int32_t x) { return _mm512_set1_epi32(x); }
   CHASKI_INLINE static F load(const float* p) { return _mm512_loadu_ps(p); }
   CHASKI_INLINE static I load_i(const void* p) { return _mm512_loadu_si512(p); }
   CHASKI_INLINE static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  CHASKI_INLINE static void store_i(int32_t* p, I x) { _mm512_storeu_si512(p, x); }
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm512_cvtph_ps(half(p)); }
   CHASKI_INLINE static F load_bf16(const std::byte* p) {
     return from_bits(shl<16>(_mm512_cvtepu16_epi32(half(p))));
@@ -95,9 +98,14 @@ struct Avx512 {
     const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), codes);
   }
-  CHASKI_INLINE static S8 make_s8(I w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
-  CHASKI_INLINE static I dot_s8(I acc, S8 w, I x) { return _mm512_dpbusd_epi32(acc, w, x); }
-  CHASKI_INLINE static I dot_small(I acc, I w, I x) { return _mm512_dpbusd_epi32(acc, w, x); }
+  CHASKI_INLINE static I make_s8(I w) { return _mm512_xor_si512(w, _mm512_set1_epi8(-128)); }
+  CHASKI_INLINE static void dot_s8(I (&acc)[1], const I (&w)[1], const std::byte* x) {
+    acc[0] = _mm512_dpbusd_epi32(acc[0], w[0], set_i(load_as<int32_t>(x)));
+  }
+  CHASKI_INLINE static void dot_small(I (&acc)[1], const I (&w)[1], const std::byte* x) { dot_s8(acc, w, x); }
+  CHASKI_INLINE static void dot_pairs(I (&acc)[1], const I (&w)[1], const std::byte* x) {
+    acc[0] = _mm512_dpwssd_epi32(acc[0], w[0], set_i(load_as<int32_t>(x)));
+  }
   CHASKI_INLINE static I begin_small(I total) { return total; }
   CHASKI_INLINE static I end_small(I, I acc) { return acc; }
 

@@ -10,6 +10,8 @@
 #endif
 #define CHASKI_INLINE [[gnu::always_inline]] inline
 #define CHASKI_INLINE_LAMBDA __attribute__((always_inline))
+// Sums in memory stay there: kept in registers between blocks, they push others out.
+#define CHASKI_FORGET_REGISTERS asm volatile("" ::: "memory")
 
 namespace chaski::cpu {
 namespace {
@@ -21,6 +23,29 @@ CHASKI_INLINE T load_as(const void* from) {
   T value;
   __builtin_memcpy(&value, from, sizeof value);
   return value;
+}
+
+template <class T>
+CHASKI_INLINE void store_as(void* to, T value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+/// Which power of two `n` is.
+constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
+
+/// tile<R>(first row) for all rows, in tiles of kMost and, for the rest, of 4, 2 and 1.
+template <int kMost, class Tile>
+CHASKI_INLINE void for_tiles(int64_t n_rows, Tile&& tile) {
+  int64_t row = 0;
+  for (; row + kMost <= n_rows; row += kMost) tile.template operator()<kMost>(row);
+  const auto rest = [&]<int R>() CHASKI_INLINE_LAMBDA {
+    if constexpr (R < kMost) {
+      for (; row + R <= n_rows; row += R) tile.template operator()<R>(row);
+    }
+  };
+  rest.template operator()<4>();
+  rest.template operator()<2>();
+  rest.template operator()<1>();
 }
 
 template <class V>

@@ -56,6 +56,12 @@ CHASKI_INLINE typename V::I values_at(const std::byte* block, int first) {
   }
 }
 
+/// `n` columns from `first`, both multiples of the format's group (n but for the panel's end).
+template <PanelFormat kF>
+CHASKI_INLINE PanelView from_column(const PanelView& w, int64_t first, int64_t n) {
+  return {w.codes + first / 32 * kF.code_bytes(), w.scales + first / kF.group_columns() * kF.scale_bytes(), n};
+}
+
 /// Scales and minima of a group, for H vectors of rows from `lane`.
 template <class V, PanelFormat kF, int H>
 struct GroupScales {
@@ -66,7 +72,12 @@ struct GroupScales {
   CHASKI_INLINE GroupScales(const std::byte* scales, int first_lane) : at(scales), lane(first_lane) {
     CHASKI_UNROLL
     for (int h = 0; h < H; ++h) {
-      d[h] = V::load_f16(at + 2 * (lane + h * V::kLanes));
+      if constexpr (kF.has_exponents) {
+        const typename V::I exponent = V::load_i8(at + lane + h * V::kLanes);
+        d[h] = V::from_bits(V::template shl<23>(V::add_i(exponent, V::set_i(127))));
+      } else {
+        d[h] = V::load_f16(at + 2 * (lane + h * V::kLanes));
+      }
       m[h] = kF.has_minimum ? V::load_f16(at + 2 * (kPanelRows + lane + h * V::kLanes)) : V::set(0.0f);
     }
   }
@@ -89,16 +100,18 @@ struct GroupScales {
 };
 
 /// fn<kPiece>(block, piece of its group, codes of the block, scales of the group) for all columns, where
-/// kPiece counts within the block of 32.
+/// kPiece counts within the block of 32. Asks the memory for what comes, where `prefetches`.
 template <class V, PanelFormat kF, int H, class Fn>
-CHASKI_INLINE void for_pieces(const PanelView& w, int lane, Fn&& fn) {
+CHASKI_INLINE void for_pieces(const PanelView& w, int lane, bool prefetches, Fn&& fn) {
   constexpr int kBlocks = kF.group_columns() / 32, kPieces = 32 / kF.piece_columns;
   const std::byte* codes = w.codes;
-  const int64_t n_groups = w.n_cols / kF.group_columns();
+  const int64_t n_groups = (w.n_cols + kF.group_columns() - 1) / kF.group_columns();
   for (int64_t g = 0; g < n_groups; ++g) {
     const GroupScales<V, kF, H> scales(w.scales + g * kF.scale_bytes(), lane);
     for (int64_t b = 0; b < kBlocks; ++b, codes += kF.code_bytes()) {
-      for (int at = 0; at < kF.code_bytes(); at += 64) V::prefetch(codes + at + kPrefetchBytes);
+      if (prefetches) {
+        for (int at = 0; at < kF.code_bytes(); at += 64) V::prefetch(codes + at + kPrefetchBytes);
+      }
       unrolled<kPieces>([&]<int kPiece>() CHASKI_INLINE_LAMBDA {
         fn.template operator()<kPiece>(g * kBlocks + b, b * kPieces + kPiece, codes, scales);
       });

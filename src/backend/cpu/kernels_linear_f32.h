@@ -1,5 +1,5 @@
-// Products with f32 activations: how the weights of each format become f32 vectors, and the tile that sums
-// them.
+// Products with f32 activations: some columns of a panel are unpacked to f32 where they stay in the first
+// cache, and multiplied with all rows of activations.
 #pragma once
 
 #include "backend/cpu/kernels_blocks.h"
@@ -7,99 +7,41 @@
 namespace chaski::cpu {
 namespace {
 
-/// R rows of activations by H vectors of weight rows, two chains over k.
-template <class V, int R, int H>
-struct F32Tile {
-  const float* x;
-  int64_t stride;
-  typename V::F sum[2][R][H];
+constexpr int kUnpackedColumns = 256;  // at once; a multiple of every group of columns
+constexpr int kSumColumns = 64;        // whose products are summed in a register before the sum is added
 
-  template <int kParity>
-  CHASKI_INLINE void step(int64_t k, int h, typename V::F w) {
-    CHASKI_UNROLL
-    for (int r = 0; r < R; ++r) sum[kParity][r][h] = V::fma(w, V::set(x[r * stride + k]), sum[kParity][r][h]);
-  }
-};
-
-// How the weights of each format become f32 vectors: run(panel, first lane, tile) steps through all columns.
+// How the weights of each format become f32 columns of 16: run(panel, first column, n, out [n, 16]).
 
 struct WeightF32 {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    int64_t k = 0;
-    const auto at = [&](int64_t column, int h) {
-      return V::load(reinterpret_cast<const float*>(w.codes) + column * kPanelRows + lane + h * V::kLanes);
-    };
-    for (; k + 2 <= w.n_cols; k += 2) {
-      V::prefetch(w.codes + k * 64 + kPrefetchBytes);
-      V::prefetch(w.codes + k * 64 + kPrefetchBytes + 64);
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        tile.template step<0>(k, h, at(k, h));
-        tile.template step<1>(k + 1, h, at(k + 1, h));
-      }
-    }
-    if (k < w.n_cols) {
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) tile.template step<0>(k, h, at(k, h));
-    }
+  template <class V>
+  CHASKI_INLINE static void run(const PanelView& w, int64_t first, int n, float* out) {
+    __builtin_memcpy(out, w.codes + first * kPanelRows * 4, static_cast<size_t>(n) * kPanelRows * 4);
   }
 };
 
 struct WeightF16 {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    int64_t k = 0;
-    const auto at = [&](int64_t column, int h) {
-      return V::load_f16(w.codes + 2 * (column * kPanelRows + lane + h * V::kLanes));
-    };
-    for (; k + 2 <= w.n_cols; k += 2) {
-      V::prefetch(w.codes + k * 32 + kPrefetchBytes);
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        tile.template step<0>(k, h, at(k, h));
-        tile.template step<1>(k + 1, h, at(k + 1, h));
-      }
-    }
-    if (k < w.n_cols) {
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) tile.template step<0>(k, h, at(k, h));
-    }
+  template <class V>
+  CHASKI_INLINE static void run(const PanelView& w, int64_t first, int n, float* out) {
+    for (int i = 0; i < n * kPanelRows; i += V::kLanes)
+      V::store(out + i, V::load_f16(w.codes + 2 * (first * kPanelRows + i)));
   }
 };
 
 struct WeightBF16 {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    const auto pair = [&](int64_t k, int h) {
-      return V::load_i(w.codes + k * 32 + 4 * (lane + h * V::kLanes));
-    };
-    const auto low = [](typename V::I i) { return V::from_bits(V::template shl<16>(i)); };
-    int64_t k = 0;
-    for (; k + 2 <= w.n_cols; k += 2) {
-      V::prefetch(w.codes + k * 32 + kPrefetchBytes);
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) {
-        const typename V::I i = pair(k, h);
-        tile.template step<0>(k, h, low(i));
-        tile.template step<1>(k + 1, h, V::from_bits(V::and_i(i, V::set_i(-65536))));
+  template <class V>
+  CHASKI_INLINE static void run(const PanelView& w, int64_t first, int n, float* out) {
+    // Columns lie in pairs; of the last pair of a panel, the second may be padding.
+    for (int k = 0; k < n; k += 2, out += 2 * kPanelRows) {
+      const std::byte* pairs = w.codes + (first + k) * kPanelRows * 2;
+      V::prefetch(pairs + kPrefetchBytes);
+      for (int lane = 0; lane < kPanelRows; lane += V::kLanes) {
+        const typename V::I pair = V::load_i(pairs + 4 * lane);
+        V::store(out + lane, V::from_bits(V::template shl<16>(pair)));
+        V::store(out + kPanelRows + lane, V::from_bits(V::and_i(pair, V::set_i(-65536))));
       }
-    }
-    if (k < w.n_cols) {
-      CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) tile.template step<0>(k, h, low(pair(k, h)));
     }
   }
 };
-
-/// Four columns from the bytes of a word; `value(byte, from the word's byte c)` makes the weight.
-template <class V, int R, int H, class Fn>
-CHASKI_INLINE void step_word(F32Tile<V, R, H>& tile, int64_t k, int h, Fn&& value) {
-  tile.template step<0>(k, h, value.template operator()<0>());
-  tile.template step<1>(k + 1, h, value.template operator()<1>());
-  tile.template step<0>(k + 2, h, value.template operator()<2>());
-  tile.template step<1>(k + 3, h, value.template operator()<3>());
-}
 
 /// The number that byte kByte of `values` stands for.
 template <class V, PanelFormat kF, int kByte>
@@ -116,47 +58,78 @@ CHASKI_INLINE typename V::F value_of_byte(typename V::I values) {
 
 template <PanelFormat kF>
 struct WeightBlocks {
-  template <class V, int R, int H>
-  CHASKI_INLINE static void run(const PanelView& w, int lane, F32Tile<V, R, H>& tile) {
-    for_pieces<V, kF, H>(
-        w, lane,
-        [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
-            CHASKI_INLINE_LAMBDA {
-              constexpr int kWords = kF.piece_columns / 4;
-              CHASKI_UNROLL
-              for (int h = 0; h < H; ++h) {
-                const typename V::F scale = scales.scale(piece, h), minimum = scales.minimum(piece, h);
+  template <class V>
+  CHASKI_INLINE static void run(const PanelView& w, int64_t first, int n, float* out) {
+    const PanelView columns = from_column<kF>(w, first, n);
+    for (int lane = 0; lane < kPanelRows; lane += V::kLanes) {
+      for_pieces<V, kF, 1>(
+          columns, lane, true,
+          [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
+              CHASKI_INLINE_LAMBDA {
+                constexpr int kWords = kF.piece_columns / 4;
+                const typename V::F scale = scales.scale(piece, 0), minimum = scales.minimum(piece, 0);
                 unrolled<kWords>([&]<int kWord>() CHASKI_INLINE_LAMBDA {
                   constexpr int kJ = kPiece * kWords + kWord;
-                  const typename V::I values = values_at<V, kF, kJ>(codes, lane + h * V::kLanes);
-                  step_word(tile, b * 32 + 4 * kJ, h, [&]<int kByte>() CHASKI_INLINE_LAMBDA {
+                  const typename V::I values = values_at<V, kF, kJ>(codes, lane);
+                  unrolled<4>([&]<int kByte>() CHASKI_INLINE_LAMBDA {
                     const typename V::F product = V::mul(scale, value_of_byte<V, kF, kByte>(values));
-                    return kF.has_minimum ? V::add(product, minimum) : product;
+                    V::store(out + (b * 32 + 4 * kJ + kByte) * kPanelRows + lane,
+                             kF.has_minimum ? V::add(product, minimum) : product);
                   });
                 });
-              }
-            });
+              });
+    }
   }
 };
 
-template <class V, class Weight, int R>
-[[gnu::noinline]] void rows_f32(const PanelView& w, const Activations& x, float* tile) {
+/// tile[r][i] += Σ_k x[r][k] w[k][i] over n columns of the panel's 16 rows.
+template <class V, int R>
+[[gnu::noinline]] void multiply_f32(const float* w, int n, const float* x, int64_t stride, float* tile) {
   constexpr int H = V::vectors_at_once(R);
   for (int lane = 0; lane < kPanelRows; lane += H * V::kLanes) {
-    F32Tile<V, R, H> t;
-    t.x = x.f32;
-    t.stride = x.f32_stride;
+    typename V::F sum[R][H];
     CHASKI_UNROLL
     for (int r = 0; r < R; ++r) {
       CHASKI_UNROLL
-      for (int h = 0; h < H; ++h) t.sum[0][r][h] = t.sum[1][r][h] = V::set(0.0f);
+      for (int h = 0; h < H; ++h) sum[r][h] = V::set(0.0f);
     }
-    Weight::template run<V, R, H>(w, lane, t);
+    for (int k = 0; k < n; ++k) {
+      typename V::F column[H];
+      CHASKI_UNROLL
+      for (int h = 0; h < H; ++h) column[h] = V::load(w + k * kPanelRows + lane + h * V::kLanes);
+      CHASKI_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const typename V::F value = V::set(x[r * stride + k]);
+        CHASKI_UNROLL
+        for (int h = 0; h < H; ++h) sum[r][h] = V::fma(column[h], value, sum[r][h]);
+      }
+    }
     CHASKI_UNROLL
     for (int r = 0; r < R; ++r) {
       CHASKI_UNROLL
-      for (int h = 0; h < H; ++h)
-        V::store(tile + r * kPanelRows + lane + h * V::kLanes, V::add(t.sum[0][r][h], t.sum[1][r][h]));
+      for (int h = 0; h < H; ++h) {
+        float* at = tile + r * kPanelRows + lane + h * V::kLanes;
+        V::store(at, V::add(V::load(at), sum[r][h]));
+      }
+    }
+  }
+}
+
+template <class V, class Weight>
+void linear_f32(const PanelView& w, const ActivationRows& x, int64_t n_rows, float* tile) {
+  alignas(64) float columns[kUnpackedColumns * kPanelRows];
+  __builtin_memset(tile, 0, static_cast<size_t>(n_rows) * kPanelRows * sizeof(float));
+  const int64_t stride = x.stride / 4;
+  for (int64_t first = 0; first < w.n_cols; first += kUnpackedColumns) {
+    const int n = static_cast<int>(w.n_cols - first < kUnpackedColumns ? w.n_cols - first : kUnpackedColumns);
+    Weight::template run<V>(w, first, n, columns);
+    for (int k = 0; k < n; k += kSumColumns) {
+      const int n_now = n - k < kSumColumns ? n - k : kSumColumns;
+      for_tiles<V::kF32Rows>(n_rows, [&]<int R>(int64_t row) CHASKI_INLINE_LAMBDA {
+        multiply_f32<V, R>(columns + k * kPanelRows, n_now,
+                           reinterpret_cast<const float*>(x.data) + row * stride + first + k, stride,
+                           tile + row * kPanelRows);
+      });
     }
   }
 }

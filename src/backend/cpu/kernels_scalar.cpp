@@ -7,21 +7,24 @@ namespace {
 
 struct Portable {
   static constexpr int kLanes = 4;
-  static constexpr int kMaxRows = 2;
+  static constexpr int kF32Rows = 2;
+  static constexpr int kIntRows = 2;
   static constexpr int kHeadTile = 4;
-  static constexpr int32_t kS8Bias = 0;
+  static constexpr ActivationForm kSignedForm = ActivationForm::kQ8;
+  static constexpr int kS8Bias = 0;
   static constexpr int vectors_at_once(int n_rows) { return n_rows == 1 ? 4 : 2; }
+  static constexpr bool sums_in_memory(int) { return false; }
 
   using F = float __attribute__((vector_size(16)));
   using I = int32_t __attribute__((vector_size(16)));
   using U = uint32_t __attribute__((vector_size(16)));
-  using S8 = I;
 
   static F set(float x) { return F{x, x, x, x}; }
   static I set_i(int32_t x) { return I{x, x, x, x}; }
   static F load(const float* p) { return load_as<F>(p); }
   static I load_i(const void* p) { return load_as<I>(p); }
   static void store(float* p, F x) { __builtin_memcpy(p, &x, sizeof x); }
+  static void store_i(int32_t* p, I x) { __builtin_memcpy(p, &x, sizeof x); }
   static F load_f16(const std::byte* p) {
     return each([&](int i) { return f16_to_f32(load_as<uint16_t>(p + 2 * i)); });
   }
@@ -109,16 +112,29 @@ struct Portable {
     for (int8_t& byte : bytes) byte = table[byte];
     return load_i(bytes);
   }
-  static S8 make_s8(I w) { return w; }
-  static I dot_s8(I acc, S8 w, I x) {
-    return acc + signed_byte<0>(w) * signed_byte<0>(x) + signed_byte<1>(w) * signed_byte<1>(x) +
-           signed_byte<2>(w) * signed_byte<2>(x) + signed_byte<3>(w) * signed_byte<3>(x);
+  static I make_s8(I w) { return w; }
+  template <int H>
+  static void dot_s8(I (&acc)[H], const I (&w)[H], const std::byte* at) {
+    const I x = set_i(load_as<int32_t>(at));
+    for (int h = 0; h < H; ++h) {
+      acc[h] += signed_byte<0>(w[h]) * signed_byte<0>(x) + signed_byte<1>(w[h]) * signed_byte<1>(x) +
+                signed_byte<2>(w[h]) * signed_byte<2>(x) + signed_byte<3>(w[h]) * signed_byte<3>(x);
+    }
   }
-  static I dot_small(I acc, I w, I x) { return dot_s8(acc, w, x); }  // small codes have no sign bit
+  template <int H>
+  static void dot_small(I (&acc)[H], const I (&w)[H], const std::byte* x) {
+    dot_s8(acc, w, x);  // small codes have no sign bit
+  }
+  template <int H>
+  static void dot_pairs(I (&acc)[H], const I (&w)[H], const std::byte* at) {
+    const I x = set_i(load_as<int32_t>(at));
+    for (int h = 0; h < H; ++h) acc[h] += (sar<16>(w[h]) * sar<16>(x)) + (low_half(w[h]) * low_half(x));
+  }
   static I begin_small(I total) { return total; }
   static I end_small(I, I acc) { return acc; }
 
  private:
+  static I low_half(I x) { return sar<16>(shl<16>(x)); }
   template <class Fn>
   static F each(Fn&& f) {
     return F{f(0), f(1), f(2), f(3)};

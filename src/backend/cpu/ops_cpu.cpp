@@ -10,7 +10,7 @@
 
 namespace chaski {
 
-using cpu::Activations;
+using cpu::ActivationForm;
 using cpu::kPanelRows;
 
 namespace {
@@ -49,25 +49,38 @@ const float* CpuOps::gain_of(WeightId id, int64_t width) const {
   return w.vector.data();
 }
 
-bool CpuOps::wants_q8(const Packed& w) const {
-  return precision_ == Precision::kFast && kernels_.linear_q8[static_cast<int>(w.layout.dtype())] != nullptr;
+cpu::FastLinear CpuOps::kernel_for(const Packed& w) const {
+  const auto dtype = static_cast<size_t>(w.layout.dtype());
+  if (w.layout.is_wide()) return kernels_.linear_wide;
+  if (precision_ == Precision::kFast && kernels_.linear_fast[dtype].kernel != nullptr)
+    return kernels_.linear_fast[dtype];
+  return {kernels_.linear_f32[dtype], ActivationForm::kF32};
+}
+
+const cpu::ActivationRows& CpuOps::Staged::in(ActivationForm form) const {
+  return form == ActivationForm::kF32 ? f32 : form == ActivationForm::kQ8 ? q8 : q16;
 }
 
 // Weights.
 
 WeightId CpuOps::add_weight(WeightSourcePtr source) {
   Packed w;
-  w.layout = cpu::PanelLayout(source->dtype(), source->n_rows(), source->n_cols());
+  const bool may_round = precision_ == Precision::kFast && source->n_rows() > 1;
+  w.layout = cpu::PanelLayout(source->dtype(), source->n_rows(), source->n_cols(),
+                              may_round ? cpu::PanelForm::kWide : cpu::PanelForm::kStored);
   w.panels = cpu::allocate_pages(static_cast<size_t>(w.layout.bytes()), source->name());
   pack(*source, w);
   if (w.layout.n_rows() == 1) {
     w.vector.resize(static_cast<size_t>(w.layout.n_cols()));
     w.layout.unpack_row(w.data(), 0, w.vector.data());
   }
-  if (wants_q8(w)) {
-    const auto needed = static_cast<size_t>(kStagedRows * cpu::Q8Row{w.layout.n_cols()}.bytes());
-    if (q8_rows_.bytes() < needed) q8_rows_ = cpu::allocate_pages(needed, "quantised activations");
-  }
+  const auto stage_for = [](Buffer& rows, int64_t row_bytes) {
+    const auto needed = static_cast<size_t>(kStagedRows * row_bytes);
+    if (rows.bytes() < needed) rows = cpu::allocate_pages(needed, "staged activations");
+  };
+  const ActivationForm form = kernel_for(w).form;
+  if (form == ActivationForm::kQ8) stage_for(q8_rows_, cpu::Q8Row{w.layout.n_cols()}.bytes());
+  if (form == ActivationForm::kQ16) stage_for(q16_rows_, cpu::Q16Row{w.layout.n_cols()}.bytes());
   w.source = std::move(source);
   weight_bytes_ += w.layout.bytes();
   weights_.push_back(std::move(w));
@@ -105,24 +118,29 @@ CpuOps::LinearJob CpuOps::job(const TensorView& x, WeightId id, const TensorView
   return {&w, nullptr, out, is_added};
 }
 
-Activations CpuOps::stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
-                          std::span<const LinearJob> jobs) {
+CpuOps::Staged CpuOps::stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+                              std::span<const LinearJob> jobs) {
   const int64_t n = x.n_cols();
-  const bool wants = std::any_of(jobs.begin(), jobs.end(), [&](const LinearJob& j) {
-    return wants_q8(*j.w) || (j.up != nullptr && wants_q8(*j.up));
-  });
-  const int64_t stride = cpu::Q8Row{n}.bytes();
-  auto* q8 = wants ? static_cast<std::byte*>(q8_rows_.data()) : nullptr;
+  const auto wants = [&](ActivationForm form) {
+    return std::any_of(jobs.begin(), jobs.end(), [&](const LinearJob& j) {
+      return kernel_for(*j.w).form == form || (j.up != nullptr && kernel_for(*j.up).form == form);
+    });
+  };
+  const bool wants_q8 = wants(ActivationForm::kQ8), wants_q16 = wants(ActivationForm::kQ16);
+  auto* q8 = static_cast<std::byte*>(q8_rows_.data());
+  auto* q16 = static_cast<std::byte*>(q16_rows_.data());
+  const int64_t q8_stride = cpu::Q8Row{n}.bytes(), q16_stride = cpu::Q16Row{n}.bytes();
   const float* f32 = gain == nullptr ? x.f32() : normed.f32();
-  if (gain != nullptr || wants) {
+  if (gain != nullptr || wants_q8 || wants_q16) {
     parallel(x.n_rows(), kRowGrain, [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) {
         if (gain != nullptr) kernels_.rms_norm(x.f32() + r * n, gain, eps, n, normed.f32() + r * n);
-        if (wants) kernels_.quantize_q8(f32 + r * n, n, q8 + r * stride);
+        if (wants_q8) kernels_.quantize_q8(f32 + r * n, n, q8 + r * q8_stride);
+        if (wants_q16) kernels_.quantize_q16(f32 + r * n, n, q16 + r * q16_stride);
       }
     });
   }
-  return {f32, n, q8, wants ? stride : 0};
+  return {{reinterpret_cast<const std::byte*>(f32), 4 * n}, {q8, q8_stride}, {q16, q16_stride}};
 }
 
 void CpuOps::norm_linear(const TensorView& x, const float* gain, float eps, const TensorView& normed,
@@ -140,7 +158,7 @@ void CpuOps::norm_linear(const TensorView& x, const float* gain, float eps, cons
   }
 }
 
-void CpuOps::run_jobs(std::span<const LinearJob> jobs, const Activations& x, int64_t n_rows) {
+void CpuOps::run_jobs(std::span<const LinearJob> jobs, const Staged& x, int64_t n_rows) {
   int64_t n_panels = 0;
   for (const LinearJob& j : jobs) n_panels += j.w->layout.n_panels();
   parallel(n_panels, panel_grain(n_panels, n_rows, pool_.n_threads()), [&](int64_t begin, int64_t end, int) {
@@ -157,14 +175,14 @@ void CpuOps::run_jobs(std::span<const LinearJob> jobs, const Activations& x, int
   });
 }
 
-void CpuOps::run_panel(const LinearJob& job, int64_t panel, const Activations& x, int64_t first_row,
+void CpuOps::run_panel(const LinearJob& job, int64_t panel, const Staged& x, int64_t first_row,
                        int64_t n_rows) const {
   alignas(64) std::array<float, kTileRows * kPanelRows> tile, up;
-  const Activations rows = x.from_row(first_row);
   const auto product = [&](const Packed& w, float* to) {
-    const auto dtype = static_cast<size_t>(w.layout.dtype());
-    const cpu::LinearKernel kernel = wants_q8(w) ? kernels_.linear_q8[dtype] : kernels_.linear_f32[dtype];
-    kernel(w.layout.view(w.data(), panel), rows, n_rows, to);
+    const cpu::FastLinear linear = kernel_for(w);
+    const cpu::ActivationRows& rows = x.in(linear.form);
+    linear.kernel(w.layout.view(w.data(), panel), {rows.data + first_row * rows.stride, rows.stride}, n_rows,
+                  to);
   };
   product(*job.w, tile.data());
   if (job.up != nullptr) {

@@ -66,24 +66,30 @@ class CpuOps : public Ops {
     TensorView out;
     bool is_added = false;  ///< out += instead of out =
   };
+  /// A block of activations in the forms that products want.
+  struct Staged {
+    cpu::ActivationRows f32, q8, q16;
+    const cpu::ActivationRows& in(cpu::ActivationForm form) const;
+  };
 
   const Packed& packed(WeightId id) const;
   const float* gain_of(WeightId id, int64_t width) const;
   LinearJob job(const TensorView& x, WeightId w, const TensorView& out, bool is_added = false) const;
-  bool wants_q8(const Packed& w) const;
+  /// The kernel for `w`, and the form of activations that it takes.
+  cpu::FastLinear kernel_for(const Packed& w) const;
   /// Run `work(begin, end, worker)` over [0, n) on the pool, without allocating.
   template <class Work>
   void parallel(int64_t n, int64_t grain, Work&& work);
 
   void pack(const WeightSource& source, Packed& w);
   /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.
-  cpu::Activations stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
+  Staged stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
                          std::span<const LinearJob> jobs);
   /// All jobs on [norm of] x, in row blocks that the staging holds.
   void norm_linear(const TensorView& x, const float* gain, float eps, const TensorView& normed,
                    std::span<const LinearJob> jobs);
-  void run_jobs(std::span<const LinearJob> jobs, const cpu::Activations& x, int64_t n_rows);
-  void run_panel(const LinearJob& job, int64_t panel, const cpu::Activations& x, int64_t first_row,
+  void run_jobs(std::span<const LinearJob> jobs, const Staged& x, int64_t n_rows);
+  void run_panel(const LinearJob& job, int64_t panel, const Staged& x, int64_t first_row,
                  int64_t n_rows) const;
 
   Memory& memory_;
@@ -92,7 +98,7 @@ class CpuOps : public Ops {
   Precision precision_;
   std::vector<Packed> weights_;
   int64_t weight_bytes_ = 0;
-  Buffer q8_rows_;  ///< staged activations of one row block; grows with the widest weight
+  Buffer q8_rows_, q16_rows_;  ///< staged activations of one row block; grow with the widest weight
   cpu::Attention attention_;
 };
 

@@ -17,6 +17,10 @@ struct Geometry {
   int64_t scales;
 };
 
+Geometry geometry_of(const PanelFormat& f) {
+  return {f.group_columns(), int64_t{f.code_bytes()} * f.group_columns() / 32, f.scale_bytes()};
+}
+
 Geometry geometry_of(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -28,9 +32,7 @@ Geometry geometry_of(DType dtype) {
     default:
       break;
   }
-  if (const PanelFormat f = panel_format(dtype); f.bits > 0) {
-    return {f.group_columns(), int64_t{f.code_bytes()} * f.group_columns() / 32, f.scale_bytes()};
-  }
+  if (const PanelFormat f = panel_format(dtype); f.bits > 0) return geometry_of(f);
   throw Error(ErrorCode::kUnsupported, "pack weight", fmt::format("a weight matrix of {}", name_of(dtype)));
 }
 
@@ -45,9 +47,12 @@ void interleave(const std::byte* row, int64_t n_words, int64_t lane, std::byte* 
 
 }  // namespace
 
-PanelLayout::PanelLayout(DType dtype, int64_t n_rows, int64_t n_cols)
-    : dtype_(dtype), n_rows_(n_rows), n_cols_(n_cols) {
-  const Geometry g = geometry_of(dtype);
+PanelLayout::PanelLayout(DType dtype, int64_t n_rows, int64_t n_cols, PanelForm form)
+    : dtype_(dtype),
+      is_wide_(form == PanelForm::kWide && format_of(dtype).block_elements == 1 && dtype != DType::kI32),
+      n_rows_(n_rows),
+      n_cols_(n_cols) {
+  const Geometry g = is_wide_ ? geometry_of(kWideFormat) : geometry_of(dtype);
   const int64_t stored = row_bytes(dtype, n_cols);  // checks n_cols against the format
   CHECK(stored < (int64_t{1} << 40) && n_rows < (int64_t{1} << 40), "a matrix of {} rows of {} bytes", n_rows,
         stored);
@@ -69,7 +74,9 @@ void PanelLayout::pack(std::span<const std::byte> rows, int64_t n_rows, std::byt
   std::byte* scales = panel + codes_bytes_;
   for (int64_t lane = 0; lane < n_rows; ++lane) {
     const std::byte* row = rows.data() + lane * stride;
-    if (dtype_ == DType::kF32) {
+    if (is_wide_) {
+      pack_wide(dtype_, row, n_cols_, lane, panel, scales);
+    } else if (dtype_ == DType::kF32) {
       interleave<uint32_t>(row, n_cols_, lane, panel);
     } else if (dtype_ == DType::kF16) {
       interleave<uint16_t>(row, n_cols_, lane, panel);
@@ -90,7 +97,9 @@ void PanelLayout::unpack_row(const std::byte* data, int64_t row, float* out) con
     std::memcpy(&bits, panel.codes + 2 * index, 2);
     return bits;
   };
-  if (dtype_ == DType::kF32) {
+  if (is_wide_) {
+    unpack_wide(panel, lane, out);
+  } else if (dtype_ == DType::kF32) {
     for (int64_t k = 0; k < n_cols_; ++k) {
       std::memcpy(out + k, panel.codes + 4 * (k * kPanelRows + lane), 4);
     }

@@ -1,6 +1,9 @@
 #include "backend/cpu/panel_blocks.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
+#include <limits>
 
 #include "backend/cpu/panel_format.h"
 #include "tensor/block_layout.h"
@@ -195,6 +198,77 @@ void unpack_blocks(DType dtype, const PanelView& panel, int64_t lane, float* out
       const float product = scale * value(codes[k % 32 + i]);
       out[k + i] = f.has_minimum ? product + minimum : product;
     }
+  }
+}
+
+// Wide: a code is the number over a power of two, chosen so that the largest of the block has 13 bits. What is
+// within a 32nd of the largest keeps all bits of a bf16.
+
+namespace {
+
+constexpr int kNoNumber = -128;  // as exponent: the scale is then infinite
+
+/// The float whose code is 1, by the bits of the largest absolute value.
+int exponent_of(uint32_t largest_bits) {
+  if (largest_bits >= 0x7f800000u) return kNoNumber;
+  return std::max(static_cast<int>(largest_bits >> 23) - 127 - 12, -126);
+}
+float power_of_two(int exponent) {
+  return std::bit_cast<float>(static_cast<uint32_t>(exponent + 127) << 23);
+}
+
+/// Columns k … k + 31 of a row, zeros beyond its end.
+void load_numbers(DType dtype, const std::byte* row, int64_t k, int64_t n, float (&out)[32]) {
+  std::fill_n(out, 32, 0.0f);
+  if (dtype == DType::kF32) {
+    std::memcpy(out, row + 4 * k, static_cast<size_t>(4 * n));
+    return;
+  }
+  uint16_t bits[32] = {};
+  std::memcpy(bits, row + 2 * k, static_cast<size_t>(2 * n));
+  for (int i = 0; i < 32; ++i) out[i] = dtype == DType::kF16 ? f16_to_f32(bits[i]) : bf16_to_f32(bits[i]);
+}
+
+}  // namespace
+
+void pack_wide(DType dtype, const std::byte* row, int64_t n_cols, int64_t lane, std::byte* codes,
+               std::byte* scales) {
+  for (int64_t k = 0; k < n_cols; k += 32, codes += kWideFormat.code_bytes(), scales += kPanelRows) {
+    float numbers[32];
+    load_numbers(dtype, row, k, std::min<int64_t>(32, n_cols - k), numbers);
+    uint32_t largest = 0;
+    for (const float x : numbers) largest = std::max(largest, std::bit_cast<uint32_t>(x) & 0x7fffffffu);
+    const int exponent = exponent_of(largest);
+    scales[lane] = static_cast<std::byte>(exponent);
+    if (exponent == kNoNumber) {
+      std::fill_n(numbers, 32, 1.0f);  // times infinity
+    } else {
+      // In two steps, since the inverse alone may be out of range.
+      const int half = exponent / 2;
+      for (float& x : numbers) x = x * power_of_two(-half) * power_of_two(half - exponent);
+    }
+    int16_t ordered[32];
+    for (int i = 0; i < 32; ++i) {
+      constexpr float kRound = 12582912.0f;  // 1.5 · 2^23: adding it rounds
+      const int code = static_cast<int>((numbers[i] + kRound) - kRound);
+      ordered[i / 4 * 4 + kPairOrder[i % 4]] = static_cast<int16_t>(std::clamp(code, -kWideMost, kWideMost));
+    }
+    for (int word = 0; word < 16; ++word)
+      std::memcpy(codes + 4 * (word * kPanelRows + lane), ordered + 2 * word, 4);
+  }
+}
+
+void unpack_wide(const PanelView& panel, int64_t lane, float* out) {
+  for (int64_t k = 0; k < panel.n_cols; ++k) {
+    const int64_t block = k / 32;
+    const int at = static_cast<int>(k % 32 / 4 * 4) + kPairOrder[k % 4];  // among the block's codes
+    int16_t code;
+    std::memcpy(&code,
+                panel.codes + block * kWideFormat.code_bytes() + 4 * (at / 2 * kPanelRows + lane) + 2 * (at % 2),
+                2);
+    const int exponent = static_cast<int8_t>(panel.scales[block * kPanelRows + lane]);
+    const float scale = exponent == kNoNumber ? std::numeric_limits<float>::infinity() : power_of_two(exponent);
+    out[k] = static_cast<float>(code) * scale;
   }
 }
 

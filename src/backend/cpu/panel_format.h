@@ -5,6 +5,8 @@
 // bits is [n][16][4] bytes; in word w of a row, bits n i … of byte c belong to column 4 (w 8 / n + i) + c.
 // Scales, per group of 32 columns: [16] f16 d and, with minima, [16] f16 m. With sub-scales the group is 256
 // columns, and [pieces][16] int8 follow, by which d is multiplied, then as many for m.
+// Wide codes are 16 bits, two a word: word 2 i of a row has columns 4 i and 4 i + 2, the next 4 i + 1 and
+// 4 i + 3. Their scales are powers of two, [16] int8 exponents per group of 32; −128 stands for no number.
 #pragma once
 
 #include <array>
@@ -25,7 +27,8 @@ struct PanelFormat {
   int zero = 0;
   bool has_minimum = false;
   bool has_sub_scales = false;
-  int piece_columns = 32;  ///< columns that share a scale: 32 or 16
+  int piece_columns = 32;      ///< columns that share a scale: 32 or 16
+  bool has_exponents = false;  ///< the scales are exponents
 
   constexpr int group_columns() const { return has_sub_scales ? 256 : 32; }
   constexpr int group_pieces() const { return group_columns() / piece_columns; }
@@ -33,10 +36,14 @@ struct PanelFormat {
   constexpr int sub_scales_at() const { return 2 * kPanelRows * (has_minimum ? 2 : 1); }
   constexpr int sub_minima_at() const { return sub_scales_at() + kPanelRows * group_pieces(); }
   constexpr int scale_bytes() const {  ///< of a group
+    if (has_exponents) return kPanelRows;
     if (!has_sub_scales) return sub_scales_at();
     return sub_scales_at() + kPanelRows * group_pieces() * (has_minimum ? 2 : 1);
   }
 };
+
+/// Numbers without blocks of their own, where they may be rounded to 14 bits per row and 32 columns.
+inline constexpr PanelFormat kWideFormat = {16, CodeKind::kSigned, 0, false, false, 32, true};
 
 /// The widest plane of codes of so many bits.
 constexpr int plane_bits(int bits) { return bits >= 8 ? 8 : bits >= 4 ? 4 : bits >= 2 ? 2 : 1; }
