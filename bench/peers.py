@@ -35,6 +35,8 @@ from peers_programs import Chaski, Failed, LlamaCpp, Roofline, TIME_LIMIT_S, Too
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RIVAL = "llama.cpp"
+# What the arithmetic of a format may use; the best of them is its limit.
+PEAKS = {"bf16": "int16_madd,bf16_dot", "q8": "int8", "q4": "int8,int8_deferred"}
 
 
 def say(text):
@@ -102,14 +104,15 @@ def measure(session, cell_ids, programs, limits=None, n_tokens=None, notes=None)
     limits = limits or {}
     cells = {cell: {"samples": {}, "bounds": {}, "date": now()} for cell in cell_ids}
     for cell, (what, work) in limits.items():
-        cells[cell].update(limit={"what": what, "unit": "GB/s" if what == "read" else "GOP/s", "values": []}, work=work)
+        cells[cell].update(limit={"values": []}, work=work)
     for cell, note in (notes or {}).items():
         cells[cell]["note"] = note
     waiting = list(programs)
     for index in range(session.rounds):
         beside = {what: session.roofline.measure(what) for what in sorted({what for what, _ in limits.values()})}
         for cell, (what, _) in limits.items():
-            cells[cell]["limit"]["values"].append(beside[what])
+            cells[cell]["limit"]["what"], rate = beside[what]
+            cells[cell]["limit"]["values"].append(rate)
         for name, figures_of in waiting[:: -1 if index % 2 else 1]:
             try:
                 for cell, figure in figures_of().items():
@@ -149,8 +152,7 @@ def transformers_of(session):
 
 def prefill_cells(session):
     n = 64 if session.args.quick else 512
-    # What the formats' arithmetic is; on a machine with dot products the int8 peak is above the deferred one.
-    for style, what in (("bf16", "int16_madd"), ("q8_0", "int8"), ("q4_0", "int8_deferred"), ("q4_K_M", "int8_deferred")):
+    for style, what in (("bf16", PEAKS["bf16"]), ("q8_0", PEAKS["q8"]), ("q4_0", PEAKS["q4"]), ("q4_K_M", PEAKS["q4"])):
         model, cell = session.model(style), f"prefill_{style}"
         exact, ids = "prefill_bf16_exact", [cell]
         limits = {cell: (what, session.gop(model, False))}
@@ -167,7 +169,7 @@ def prefill_cells(session):
 
 def batch_cells(session):
     counts, n_gen = (8, 32), 4 if session.args.quick else 24
-    for style, what in (("bf16", "int16_madd"), ("q8_0", "int8"), ("q4_0", "int8_deferred")):
+    for style, what in (("bf16", PEAKS["bf16"]), ("q8_0", PEAKS["q8"]), ("q4_0", PEAKS["q4"])):
         model = session.model(style)
         ids = [f"batch{count}_{style}" for count in counts]
 
@@ -331,7 +333,7 @@ def result_of(session):
     facts = session.prepared.facts
     build = session.chaski.version()
     versions = {"chaski": f"{build['version']} ({build['compiler']})",
-                RIVAL: f"{peers_rivals.LLAMA_PACKAGE} {session.llama.version()}".strip()}
+                RIVAL: f"{peers_rivals.LLAMA_PACKAGE} {session.llama.version(session.smollm)}".strip()}
     if facts.get("transformers"):
         versions["transformers"] = facts["transformers"]
     notes = facts.get("llama_notes", []) + facts.get("python_notes", [])

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -139,13 +138,9 @@ class LlamaCpp:
         return run([self.tool("llama-completion"), "-m", model, "-t", self.threads, "-c", "1024", "-p", prompt, "-n", n, "--temp", "0",
                     "--no-warmup", "-no-cnv", "--no-display-prompt", "--ignore-eos"])
 
-    def version(self):
-        entry = re.search(r"version: (\S+) \((\w+)\)", self.version_text())
-        return f"{entry[1]} ({entry[2]})" if entry else ""
-
-    def version_text(self):
-        done = subprocess.run([str(self.tool("llama-bench")), "--version"], capture_output=True, text=True, check=False)
-        return done.stdout + done.stderr
+    def version(self, model):
+        """The commit that it says it was built from."""
+        return self.bench(model, "-p", "4", "-n", "0")[0].get("build_commit", "")
 
 
 class Transformers:
@@ -173,11 +168,16 @@ class Roofline:
         self.path, self.threads, self.isa = path, threads, isa
 
     def may_use(self, path):
-        return not self.isa or path == "portable" or (path.split("+")[0] == self.isa)
+        """A code path held to AVX2 is measured by what AVX2 can do, with the dot products of that width where it has them."""
+        if not self.isa.startswith("avx2"):
+            return True
+        return path.split("+")[0] in ("portable", "avx2", *(("avxvnni",) if "vnni" in self.isa else ()))
 
     def measure(self, what):
+        """The best of what `what`, names with commas, may be done by: its name and its rate."""
         done = run([self.path, "--threads", self.threads, "--mib", "1024", "--reps", "3", "--only", what])
-        return max(entry["median"] for entry in json.loads(done.out) if self.may_use(entry["path"]))
+        best = max((entry for entry in json.loads(done.out) if self.may_use(entry["path"])), key=lambda entry: entry["median"])
+        return best["what"], best["median"]
 
 
 @contextlib.contextmanager

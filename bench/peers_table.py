@@ -1,7 +1,7 @@
 """What bench/peers.py measured, as rows and tables in English and Chinese: medians, ratios with their interval, shares
 of the machine's limit, and what was aimed at. Pure: nothing is measured and nothing is read here.
 
-A cell is {"samples": {program: [number, …]}, "bounds": {program: number}, "limit": {"what", "unit", "values"},
+A cell is {"samples": {program: [number, …]}, "bounds": {program: number}, "limit": {"what", "values"},
 "work": number, "note": {"en", "zh"}}. Samples of the same index were taken in the same round. A bound stands where a
 program was ended after its time: it is slower than that. `work` is in 1e9 bytes or operations per token, so that
 tokens/s × work is of the limit's unit.

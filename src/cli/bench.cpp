@@ -93,6 +93,9 @@ void add_bench(CLI::App& app, Context& context) {
       "同时解码的序列数，如 8,32")
       ->delimiter(',')
       ->allow_extra_args(false);
+  command->add_flag("--speculate", options->plan.speculates,
+                    std::string(tr(lang, "decode with n-gram speculation as well, beside plain",
+                                   "另测 n-gram 推测解码，与普通解码并列")));
   add("-o,--output", options->output, "table, md, csv, json or jsonl",
       "输出格式：table、md、csv、json 或 jsonl")
       ->check(CLI::IsMember({"table", "md", "csv", "json", "jsonl"}));

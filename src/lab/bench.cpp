@@ -57,13 +57,14 @@ void throw_if_failed(const Answer& answer) {
 /// One engine and its measurements.
 class Timed {
  public:
-  Timed(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences, const CancelToken& cancel)
+  Timed(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences, const CancelToken& cancel,
+        SpeculationKind speculation = SpeculationKind::kOff)
       : tokenizer_(subject.tokenizer),
         plan_(plan),
         n_sequences_(n_sequences),
         cancel_(cancel),
         engine_(subject.device, subject.ops, subject.model, subject.tokenizer,
-                options_for(subject, plan, n_sequences)) {}
+                options_for(subject, plan, n_sequences, speculation)) {}
 
   Engine& engine() { return engine_; }
 
@@ -100,10 +101,12 @@ class Timed {
   }
 
  private:
-  static EngineOptions options_for(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences) {
+  static EngineOptions options_for(const BenchSubject& subject, const BenchPlan& plan, int32_t n_sequences,
+                                   SpeculationKind speculation) {
     EngineOptions options;
     options.context = plan.context();
     options.max_sequences = n_sequences;
+    options.speculation = speculation;
     const int64_t page = subject.device.kv_layout(subject.model.config).page_tokens;
     options.n_pages =
         static_cast<int32_t>((options.context + page - 1) / page * n_sequences);  // none preempted
@@ -184,8 +187,8 @@ BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const
                             subject.model.context),
                 "ask for fewer tokens, or a smaller depth");
   }
-  const auto n_metrics = static_cast<int64_t>((plan.n_prompt > 0) + (plan.n_gen > 0) +
-                                              (plan.n_gen > 0 ? plan.sequences.size() : 0));
+  const auto n_decodes = static_cast<int64_t>(1 + plan.sequences.size() + (plan.speculates ? 1 : 0));
+  const int64_t n_metrics = (plan.n_prompt > 0 ? 1 : 0) + (plan.n_gen > 0 ? n_decodes : 0);
   int64_t n_done = 0;
   const auto sampled = [&](const std::function<double()>& rate) {
     std::vector<double> samples;
@@ -210,6 +213,11 @@ BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const
     }
   }
   if (plan.n_gen == 0) return figures;
+  if (plan.speculates) {
+    Timed guessing(subject, plan, 1, cancel, SpeculationKind::kNgram);
+    guessing.decode_rate(kWarmupTokens);
+    figures.speculative_decode_tokens_per_s = sampled([&] { return guessing.decode_rate(plan.n_gen); });
+  }
   for (const int32_t n_sequences : plan.sequences) {
     Timed together(subject, plan, n_sequences, cancel);
     together.decode_rate(kWarmupTokens);

@@ -23,6 +23,7 @@ struct BenchPlan {
   int64_t depth = 0;               ///< tokens before a decode begins; at least one is always there
   int64_t n_repeats = 5;           ///< samples of each metric
   std::vector<int32_t> sequences;  ///< numbers of sequences to decode at once; total tokens/s of each
+  bool speculates = false;         ///< decode with n-gram speculation as well, beside plain
 
   /// Throws Error(kUsage) naming what is out of range.
   void validate() const;
@@ -49,7 +50,8 @@ struct BatchedDecode {
 
 struct BenchFigures {
   std::optional<Metric> prefill_tokens_per_s;  ///< to the first token, that is, with the head's one row
-  std::optional<Metric> decode_tokens_per_s;   ///< one sequence
+  std::optional<Metric> decode_tokens_per_s;   ///< one sequence, plain
+  std::optional<Metric> speculative_decode_tokens_per_s;  ///< one sequence, where the plan speculates
   std::vector<BatchedDecode> batched;
   int64_t kv_bytes = 0;  ///< of the cache for one sequence
   std::string runner;

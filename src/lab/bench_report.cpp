@@ -26,6 +26,11 @@ std::vector<Row> rows_of(const std::vector<BenchRecord>& records, Lang lang) {
     }
     const std::string decode = fmt::format("{} {}", tr(lang, "decode", "解码"), record.plan.n_gen);
     if (figures.decode_tokens_per_s) rows.push_back({&record, decode + at, &*figures.decode_tokens_per_s});
+    if (figures.speculative_decode_tokens_per_s) {
+      rows.push_back({&record,
+                      fmt::format("{}{}{}", decode, at, tr(lang, ", n-gram speculation", "，n-gram 推测")),
+                      &*figures.speculative_decode_tokens_per_s});
+    }
     for (const BatchedDecode& batched : figures.batched) {
       rows.push_back(
           {&record, fmt::format("{} × {}{}", decode, batched.n_sequences, at), &batched.tokens_per_s});
@@ -115,6 +120,9 @@ std::string csv(const std::vector<BenchRecord>& records) {
     if (r.figures.prefill_tokens_per_s)
       add("prefill", r.plan.n_prompt, 0, 1, *r.figures.prefill_tokens_per_s);
     if (r.figures.decode_tokens_per_s) add("decode", 0, r.plan.n_gen, 1, *r.figures.decode_tokens_per_s);
+    if (r.figures.speculative_decode_tokens_per_s) {
+      add("decode_ngram", 0, r.plan.n_gen, 1, *r.figures.speculative_decode_tokens_per_s);
+    }
     for (const BatchedDecode& b : r.figures.batched)
       add("decode", 0, r.plan.n_gen, b.n_sequences, b.tokens_per_s);
   }
@@ -154,6 +162,7 @@ OrderedJson to_json(const BenchRecord& record) {
   json["repeats"] = record.plan.n_repeats;
   json["prefill_tokens_per_s"] = metric_or_null(record.figures.prefill_tokens_per_s);
   json["decode_tokens_per_s"] = metric_or_null(record.figures.decode_tokens_per_s);
+  json["speculative_decode_tokens_per_s"] = metric_or_null(record.figures.speculative_decode_tokens_per_s);
   json["batched"] = OrderedJson::array();
   for (const BatchedDecode& batched : record.figures.batched) {
     json["batched"].push_back(

@@ -44,6 +44,13 @@ class BenchTest(unittest.TestCase):
         out, _ = chaski("bench", TINY, TINY, *SHORT, "-o", "jsonl")
         self.assertEqual([json.loads(line)["model"] for line in out.splitlines()], [TINY, TINY])
 
+    def test_speculation_stands_beside_plain_decoding(self):
+        self.assertIsNone(bench(TINY)[0]["speculative_decode_tokens_per_s"])
+        record = bench(TINY, "--speculate")[0]
+        for key in ("decode_tokens_per_s", "speculative_decode_tokens_per_s"):
+            self.assertEqual(len(record[key]["samples"]), 2)
+        self.assertIn("n-gram", chaski("bench", TINY, *SHORT, "--speculate", "--lang", "en")[0])
+
     def test_csv_has_a_row_per_metric(self):
         out, _ = chaski("bench", TINY, *SHORT, "-b", "2", "-o", "csv")
         rows = list(csv.DictReader(io.StringIO(out)))

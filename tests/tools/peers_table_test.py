@@ -44,7 +44,7 @@ class Table(unittest.TestCase):
         return next(row for row in peers.rows_of(made) if row["id"] == row_id)
 
     def test_the_share_of_the_limit_is_work_done_by_work_possible(self):
-        made = result(decode_bf16=cell([10, 10, 10], [8, 8, 8], work=2.5, limit={"what": "read", "unit": "GB/s", "values": [50]}))
+        made = result(decode_bf16=cell([10, 10, 10], [8, 8, 8], work=2.5, limit={"what": "read", "values": [50]}))
         self.assertEqual(self.row(made, "decode_bf16")["share"], 0.5)
         self.assertIn("0.50 of read bandwidth", peers.table(made, "en"))
 

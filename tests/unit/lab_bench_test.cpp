@@ -1,0 +1,160 @@
+// What the bench says of samples, and that it measures what its plan asks for.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "backend/cpu/cpu_backend.h"
+#include "format/synthetic.h"
+#include "lab/bench.h"
+#include "lab/bench_report.h"
+#include "support/error_of.h"
+#include "support/load_tokenizer.h"
+
+namespace chaski {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+std::vector<double> one_to(int n) {
+  std::vector<double> values;
+  for (int i = n; i > 0; --i) values.push_back(i);
+  return values;
+}
+
+TEST(Summarize, AMedianLiesBetweenTwoSamplesWhereTheirNumberIsEven) {
+  EXPECT_DOUBLE_EQ(summarize({4, 1, 3, 2}).median, 2.5);
+  EXPECT_DOUBLE_EQ(summarize({9, 1, 3}).median, 3);
+}
+
+TEST(Summarize, PercentilesAreThoseOfTheAscendingSamples) {
+  const Metric metric = summarize(one_to(101));
+  EXPECT_DOUBLE_EQ(metric.p90, 91);
+  EXPECT_DOUBLE_EQ(metric.p99, 100);
+  EXPECT_THAT(summarize({7}).p99, 7);
+}
+
+TEST(Summarize, SamplesStayInTheOrderMeasured) {
+  EXPECT_THAT(summarize({3, 1, 2}).samples, ElementsAre(3, 1, 2));
+}
+
+// The ranks are those of any table of confidence limits of a median.
+TEST(Summarize, TheIntervalIsThatOfOrderStatistics) {
+  const auto interval = [](int n) {
+    const Metric metric = summarize(one_to(n));
+    return std::pair(metric.low, metric.high);
+  };
+  EXPECT_EQ(interval(5), std::pair(1.0, 5.0));
+  EXPECT_EQ(interval(6), std::pair(1.0, 6.0));
+  EXPECT_EQ(interval(9), std::pair(2.0, 8.0));
+  EXPECT_EQ(interval(20), std::pair(6.0, 15.0));
+  EXPECT_EQ(interval(100), std::pair(40.0, 61.0));
+}
+
+class Bench : public testing::Test {
+ protected:
+  BenchFigures run(const BenchPlan& plan) {
+    model_ = load_llama(*checkpoint_, device_->ops(), 512);
+    return run_bench({*device_, device_->ops(), model_, tokenizer_}, plan, cancel_,
+                     [this](int64_t done, int64_t total) { heard_.emplace_back(done, total); });
+  }
+
+  std::shared_ptr<const Checkpoint> checkpoint_ = open_synthetic("tiny");
+  Tokenizer tokenizer_ = tests::load_tokenizer(*checkpoint_);
+  std::unique_ptr<Device> device_ = CpuBackend().open(0, {});
+  LlamaModel model_;
+  CancelToken cancel_;
+  std::vector<std::pair<int64_t, int64_t>> heard_;
+};
+
+TEST_F(Bench, EveryMetricHasAsManySamplesAsAskedFor) {
+  BenchPlan plan;
+  plan.n_prompt = 20;
+  plan.n_gen = 5;
+  plan.depth = 3;
+  plan.n_repeats = 2;
+  plan.sequences = {3, 8};
+  plan.speculates = true;
+  const BenchFigures figures = run(plan);
+  EXPECT_EQ(figures.prefill_tokens_per_s->samples.size(), 2u);
+  EXPECT_EQ(figures.decode_tokens_per_s->samples.size(), 2u);
+  EXPECT_EQ(figures.speculative_decode_tokens_per_s->samples.size(), 2u);
+  ASSERT_EQ(figures.batched.size(), 2u);
+  EXPECT_EQ(figures.batched[1].n_sequences, 8);
+  EXPECT_EQ(figures.batched[1].tokens_per_s.samples.size(), 2u);
+  EXPECT_GT(figures.batched[1].tokens_per_s.low, 0);
+  EXPECT_EQ(heard_.back(), std::pair(int64_t{10}, int64_t{10}));
+}
+
+TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
+  BenchPlan plan;
+  plan.n_prompt = 0;
+  plan.n_gen = 2;
+  plan.n_repeats = 1;
+  const BenchFigures figures = run(plan);
+  EXPECT_FALSE(figures.prefill_tokens_per_s);
+  EXPECT_EQ(heard_.size(), 1u);
+  plan = {};
+  plan.n_prompt = 4;
+  plan.n_gen = 0;
+  plan.sequences = {2};
+  EXPECT_TRUE(run(plan).batched.empty());
+}
+
+TEST_F(Bench, AContextTooShortIsSaidWithBothNumbers) {
+  BenchPlan plan;
+  plan.n_prompt = 1000;
+  EXPECT_THAT(test::error_of([&] { run(plan); }).what(),
+              HasSubstr("1001 positions are needed, the model was loaded with 512"));
+}
+
+TEST_F(Bench, ACancelledBenchEndsAtOnce) {
+  cancel_.cancel();
+  BenchPlan plan;
+  plan.n_prompt = 8;
+  EXPECT_THAT(test::error_of([&] { run(plan); }).what(), HasSubstr("stopped"));
+}
+
+TEST_F(Bench, APlanThatAsksForNothingIsRefused) {
+  BenchPlan plan;
+  plan.n_prompt = plan.n_gen = 0;
+  EXPECT_THAT(test::error_of([&] { plan.validate(); }).what(), HasSubstr("nothing to measure"));
+  plan = {};
+  plan.sequences = {0};
+  EXPECT_THAT(test::error_of([&] { plan.validate(); }).what(), HasSubstr("sequences at once"));
+}
+
+TEST_F(Bench, PromptsAreOrdinaryTokensAndAlwaysTheSame) {
+  const std::vector<int32_t> prompt = bench_prompt(tokenizer_, 200, 0);
+  EXPECT_EQ(prompt, bench_prompt(tokenizer_, 200, 0));
+  EXPECT_NE(prompt, bench_prompt(tokenizer_, 200, 1));
+  for (const int32_t id : prompt) EXPECT_FALSE(tokenizer_.is_special(id)) << id;
+}
+
+TEST(BenchReport, RandomWeightsAreLabelledInEveryTable) {
+  BenchRecord record;
+  record.model = "synthetic:tiny";
+  record.is_synthetic = true;
+  record.figures.decode_tokens_per_s = summarize({10, 12});
+  EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn), HasSubstr("random weights"));
+  EXPECT_THAT(bench_table({record}, BenchFormat::kMarkdown, Lang::kZh), HasSubstr("随机权重"));
+  EXPECT_THAT(bench_table({record}, BenchFormat::kCsv, Lang::kEn), HasSubstr("\"synthetic:tiny\",true"));
+  EXPECT_TRUE(to_json(record)["is_synthetic"].get<bool>());
+  record.is_synthetic = false;
+  EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn), Not(HasSubstr("random")));
+}
+
+TEST(BenchReport, ANameWithMarkupCannotBreakATable) {
+  BenchRecord record;
+  record.model = "a|b\n\"c\"\x1b[2J";
+  record.figures.decode_tokens_per_s = summarize({10});
+  const std::string markdown = bench_table({record}, BenchFormat::kMarkdown, Lang::kEn);
+  EXPECT_EQ(std::count(markdown.begin(), markdown.end(), '\n'), 3);
+  EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(bench_table({record}, BenchFormat::kCsv, Lang::kEn), HasSubstr("\"\"c\"\""));
+}
+
+}  // namespace
+}  // namespace chaski
