@@ -11,11 +11,11 @@ namespace chaski {
 namespace {
 
 /// Each row more is taken to cost this share of the smallest step, until it was measured: low enough to try.
-constexpr double kFirstSlope = 0.05;
+constexpr double kFirstSlope = 0.1;
 /// A step may be this many times wider than the widest that was timed.
 constexpr int32_t kWidening = 4;
 /// Guesses must promise this much more speed than none: estimates are noisy.
-constexpr double kMargin = 1.04;
+constexpr double kMargin = 1.1;
 /// A mean is believed for this many steps per time it was seen, then it is tried again.
 constexpr int64_t kStepsPerSight = 32;
 constexpr int64_t kMaxSights = 16;

@@ -36,7 +36,7 @@ void NgramSpeculator::propose(const Sequence& sequence, int32_t max, std::vector
 }
 
 double NgramSpeculator::first_estimate(int32_t grade) const {
-  constexpr std::array<double, kGuessGrades> kEstimates{0.1, 0.3, 0.45, 0.55, 0.65, 0.8, 0.9, 0.95};
+  constexpr std::array<double, kGuessGrades> kEstimates{0.05, 0.15, 0.3, 0.4, 0.55, 0.75, 0.9, 0.95};
   return kEstimates[static_cast<size_t>(grade)];
 }
 
