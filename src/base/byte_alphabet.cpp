@@ -36,14 +36,22 @@ constexpr std::array<int16_t, kEnd> kBytes = make_bytes();
 
 std::optional<std::string> bytes_from_alphabet(std::string_view spelled) {
   std::string bytes;
-  bytes.reserve(spelled.size());
-  for (size_t at = 0; at < spelled.size();) {
-    const Utf8Char c = decode_utf8(spelled, at);
-    if (!c.is_valid || c.code >= kEnd || kBytes[c.code] < 0) return std::nullopt;
-    bytes += static_cast<char>(kBytes[c.code]);
-    at += static_cast<size_t>(c.length);
-  }
+  if (!append_bytes_from_alphabet(spelled, bytes)) return std::nullopt;
   return bytes;
+}
+
+bool append_bytes_from_alphabet(std::string_view spelled, std::string& bytes) {
+  for (size_t at = 0; at < spelled.size(); ++at) {
+    size_t code = static_cast<unsigned char>(spelled[at]);
+    if (code >= 0x80) {  // the alphabet's characters have two bytes at most
+      const size_t tail = ++at < spelled.size() ? static_cast<unsigned char>(spelled[at]) : 0u;
+      if (code < 0xC2 || code > 0xC5 || (tail & 0xC0) != 0x80) return false;
+      code = (code & 0x1F) << 6 | (tail & 0x3F);
+    }
+    if (code >= kEnd || kBytes[code] < 0) return false;
+    bytes += static_cast<char>(kBytes[code]);
+  }
+  return true;
 }
 
 std::string alphabet_from_bytes(std::string_view bytes) {

@@ -54,6 +54,14 @@ bool is_valid_utf8(std::string_view text) {
            (std::memcpy(&word, text.data() + at, 8), (word & 0x8080808080808080u) == 0))
       at += 8;
     if (at == text.size()) break;
+    // Characters of three bytes whose second byte may be any, which Chinese text is made of.
+    while (at + 3 <= text.size()) {
+      const auto byte = [&text, at](size_t i) { return static_cast<unsigned char>(text[at + i]); };
+      const bool is_plain = byte(0) > 0xE0 && byte(0) < 0xED;
+      if (!is_plain || (byte(1) & 0xC0) != 0x80 || (byte(2) & 0xC0) != 0x80) break;
+      at += 3;
+    }
+    if (at == text.size()) break;
     const Utf8Char c = decode_utf8(text, at);
     if (!c.is_valid) return false;
     at += static_cast<size_t>(c.length);

@@ -83,7 +83,7 @@ std::vector<float> scores_of(const TokenizerSpec& spec, size_t vocab) {
   for (size_t id = 0; id < spec.pieces.size(); ++id) ids.emplace(spec.pieces[id], id);
   std::fill(scores.begin(), scores.end(), -1e6f);  // what no merge makes
   for (size_t rank = spec.merges.size(); rank-- > 0;) {
-    const auto at = ids.find(spec.merges[rank].first + spec.merges[rank].second);
+    const auto at = ids.find(spec.merges.joined(rank));
     if (at != ids.end()) scores[at->second] = -static_cast<float>(rank);
   }
   return scores;
@@ -106,7 +106,8 @@ void fill_model(const TokenizerSpec& spec, TokenizerData& data) {
   }
   data.gguf_model = "gpt2";
   data.gguf_pre = *pre;
-  for (const auto& [left, right] : spec.merges) {
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    const auto [left, right] = spec.merges[rank];
     data.merges.push_back(alphabet_from_bytes(left) + " " + alphabet_from_bytes(right));
   }
 }

@@ -64,6 +64,7 @@ void AddedTokens::insert(const AddedToken& token, std::string_view text, bool is
   CHECK(node != 0 && token_at_[node] < 0, "added token {} is empty or stands twice", token.id);
   token_at_[node] = static_cast<int32_t>(tokens_.size());
   tokens_.push_back({token, is_special, !is_special && is_white_space(text)});
+  has_user_defined_ = has_user_defined_ || !is_special;
   has_normalized_ = has_normalized_ || token.normalized;
 }
 
@@ -111,7 +112,8 @@ void AddedTokens::find_pass(std::string_view text, const Rules& rules, bool norm
 
 std::vector<AddedTokens::Match> AddedTokens::find(std::string_view text, const Rules& rules) const {
   std::vector<Match> matches;
-  if (tokens_.empty()) return matches;
+  // What may match at all: user-defined tokens anywhere, special ones where the caller wants them.
+  if (tokens_.empty() || (!rules.parse_special && !has_user_defined_)) return matches;
   find_pass(text, rules, false, {0, text.size(), -1}, matches);
   if (!has_normalized_) return matches;
   const size_t n_first = matches.size();

@@ -66,6 +66,7 @@ class AddedTokens {
   std::array<int32_t, 256> first_{};   // children of the root; 0 for none
   std::unordered_map<uint64_t, int32_t> children_;
   bool has_normalized_ = false;
+  bool has_user_defined_ = false;  // tokens that are not special
 };
 
 }  // namespace chaski

@@ -1,39 +1,17 @@
 #include "text/bpe.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <functional>
+#include <string>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace chaski {
 namespace {
 
-constexpr size_t kShortPiece = 64;  // up to here, looking for the best pair by a scan beats a queue
-
-uint64_t mix(uint64_t hash) {
-  hash ^= hash >> 32;
-  hash *= 0x9FB21C651E98DF25u;
-  return hash ^ hash >> 29;
-}
-
-uint64_t hash_bytes(std::string_view bytes) {
-  uint64_t hash = bytes.size() * 0x9E3779B97F4A7C15u;
-  while (bytes.size() >= 8) {
-    uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), 8);
-    hash = mix(hash ^ word) + word;
-    bytes.remove_prefix(8);
-  }
-  uint64_t word = 0;
-  std::memcpy(&word, bytes.data(), bytes.size());
-  return mix(mix(hash ^ word));
-}
-
-/// A power of two of which `n` entries fill at most three quarters: what stays in the cache counts for more
-/// than short probes.
-size_t table_size(size_t n) { return std::bit_ceil(n + n / 3 + 2); }
+constexpr size_t kShortPiece = 192;  // bytes that are tried with room on the stack
+constexpr size_t kFewParts = 64;     // up to here, looking for the best pair by a scan beats a queue
 
 /// The parts of a piece while they merge: a doubly linked list in one array, since text of one pre-token may
 /// be a gigabyte. A part from `at` to `end` keeps its end at its first place and, where it is longer than one
@@ -74,84 +52,7 @@ class PartList {
 
 }  // namespace
 
-PieceTable::PieceTable(const std::vector<std::string>& pieces, const std::vector<PieceUse>& uses,
-                       std::string_view where)
-    : slots_(table_size(pieces.size())) {
-  CHECK(pieces.size() == uses.size(), "{} pieces, {} uses", pieces.size(), uses.size());
-  size_t n_bytes = 0;
-  for (const std::string& piece : pieces) n_bytes += piece.size();
-  bytes_.reserve(n_bytes);
-  ends_.reserve(pieces.size());
-  for (const std::string& piece : pieces) {
-    bytes_ += piece;
-    ends_.push_back(bytes_.size());
-  }
-  for (const PieceUse use : {PieceUse::kAlways, PieceUse::kIfFree}) {
-    for (size_t i = 0; i < pieces.size(); ++i) {
-      const std::string& piece = pieces[i];
-      if (uses[i] != use || piece.empty()) continue;
-      const uint64_t hash = hash_bytes(piece);
-      Slot& slot = slots_[slot_of(piece, hash)];
-      if (slot.id < 0) {
-        slot = {static_cast<uint32_t>(hash >> 32), static_cast<int32_t>(i)};
-      } else if (use == PieceUse::kAlways) {
-        corrupt(where, fmt::format("tokens {} and {} are both \"{}\"", slot.id, i, printable(piece)));
-      }
-    }
-  }
-}
-
-std::string_view PieceTable::piece(int32_t id) const {
-  const auto i = static_cast<size_t>(id);
-  const uint64_t begin = i == 0 ? 0 : ends_[i - 1];
-  return std::string_view(bytes_).substr(begin, ends_[i] - begin);
-}
-
-size_t PieceTable::slot_of(std::string_view bytes, uint64_t hash) const {
-  const auto tag = static_cast<uint32_t>(hash >> 32);
-  size_t at = hash & (slots_.size() - 1);
-  while (slots_[at].id >= 0 && (slots_[at].tag != tag || piece(slots_[at].id) != bytes)) {
-    at = (at + 1) & (slots_.size() - 1);
-  }
-  return at;
-}
-
-int32_t PieceTable::find(std::string_view bytes) const {
-  return slots_[slot_of(bytes, hash_bytes(bytes))].id;
-}
-
-MergeTable::MergeTable(size_t n_merges)
-    : slots_(table_size(n_merges)), may_have_(std::bit_ceil(slots_.size() / 8 + 1)) {}
-
-uint64_t MergeTable::hash_of(int32_t left, int32_t right) const {
-  const uint64_t key =
-      static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-  return mix(key * 0x9E3779B97F4A7C15u);
-}
-
-size_t MergeTable::slot_of(uint64_t hash, int32_t left, int32_t right) const {
-  size_t at = hash & (slots_.size() - 1);
-  while (slots_[at].left >= 0 && (slots_[at].left != left || slots_[at].right != right)) {
-    at = (at + 1) & (slots_.size() - 1);
-  }
-  return at;
-}
-
-void MergeTable::insert(int32_t left, int32_t right, Merge merge) {
-  const uint64_t hash = hash_of(left, right);
-  slots_[slot_of(hash, left, right)] = {left, right, merge};
-  const uint64_t bit = hash >> 32 & (may_have_.size() * 64 - 1);
-  may_have_[bit / 64] |= uint64_t{1} << bit % 64;
-}
-
-MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
-  const uint64_t hash = hash_of(left, right);
-  const uint64_t bit = hash >> 32 & (may_have_.size() * 64 - 1);
-  if ((may_have_[bit / 64] >> bit % 64 & 1) == 0) return {};
-  return slots_[slot_of(hash, left, right)].merge;
-}
-
-Bpe::Bpe(PieceTable pieces, const Merges& merges, const BpeOptions& options, std::string_view where)
+Bpe::Bpe(PieceTable pieces, const MergeList& merges, const BpeOptions& options, std::string_view where)
     : pieces_(std::move(pieces)),
       is_of_characters_(options.byte_fallback.has_value()),
       unknown_(options.unknown) {
@@ -160,55 +61,80 @@ Bpe::Bpe(PieceTable pieces, const Merges& merges, const BpeOptions& options, std
     byte_ids_[byte] =
         is_of_characters_ ? (*options.byte_fallback)[byte] : pieces_.find(std::string_view(&c, 1));
   }
+  byte_merges_.resize(256);
   if (merges.empty()) {
     derive_merges(options.ranks);
   } else {
     load_merges(merges, where);
   }
-  fill_byte_merges();
-  is_whole_.assign(static_cast<size_t>(pieces_.size()), true);
-  if (options.takes_whole_pieces) return;
+  if (!options.takes_whole_pieces) find_whole_pieces();
+}
+
+void Bpe::find_whole_pieces() {
+  is_whole_.assign(static_cast<size_t>(pieces_.size()), false);
   BpeScratch scratch;
   std::vector<int32_t> ids;
   for (int32_t id = 0; id < pieces_.size(); ++id) {
     const std::string_view piece = pieces_.piece(id);
-    if (pieces_.find(piece) != id) continue;
+    if (pieces_.find(piece) != id || !is_valid_utf8(piece)) continue;  // no pre-token is that
     ids.clear();
-    merge_long(piece, scratch, ids);
+    if (!merge_short(piece, ids)) merge_long(piece, scratch, ids);
     is_whole_[static_cast<size_t>(id)] = ids.size() == 1 && ids[0] == id;
   }
 }
 
-void Bpe::fill_byte_merges() {
-  byte_merges_.resize(256);
+void Bpe::add_merge(int32_t left, int32_t right, MergeTable::Merge merge,
+                    WholeCharactersBuilder& characters) {
+  merges_.insert(left, right, merge);
   if (is_of_characters_) return;
-  merges_.for_each([this](int32_t left, int32_t right, const MergeTable::Merge& merge) {
-    const std::string_view left_bytes = pieces_.piece(left), right_bytes = pieces_.piece(right);
-    if (left_bytes.size() != 1 || right_bytes.size() != 1) return;
-    uint16_t& row = byte_rows_[static_cast<unsigned char>(left_bytes[0])];
-    if (row == 0) {
-      row = static_cast<uint16_t>(byte_merges_.size() >> 8);
-      byte_merges_.resize(byte_merges_.size() + 256);
-    }
-    byte_merges_[static_cast<size_t>(row) << 8 | static_cast<unsigned char>(right_bytes[0])] = merge;
-  });
+  characters.see(left, right, merge.rank);
+  const std::string_view left_bytes = pieces_.piece(left), right_bytes = pieces_.piece(right);
+  if (left_bytes.size() != 1 || right_bytes.size() != 1) return;
+  uint16_t& row = byte_rows_[static_cast<unsigned char>(left_bytes[0])];
+  if (row == 0) {
+    row = static_cast<uint16_t>(byte_merges_.size() >> 8);
+    byte_merges_.resize(byte_merges_.size() + 256);
+  }
+  byte_merges_[static_cast<size_t>(row) << 8 | static_cast<unsigned char>(right_bytes[0])] = merge;
 }
 
-void Bpe::load_merges(const Merges& merges, std::string_view where) {
+void Bpe::load_merges(const MergeList& merges, std::string_view where) {
   merges_ = MergeTable(merges.size());
-  std::string joined;
-  for (size_t rank = 0; rank < merges.size(); ++rank) {
-    const auto& [left, right] = merges[rank];
-    joined.assign(left).append(right);
-    const int32_t left_id = pieces_.find(left);
-    const int32_t right_id = pieces_.find(right);
-    const int32_t id = pieces_.find(joined);
-    if (left_id < 0 || right_id < 0 || id < 0) {
-      const std::string& unknown = left_id < 0 ? left : right_id < 0 ? right : joined;
-      corrupt(where, fmt::format("merge {} names \"{}\", which is no token", rank, printable(unknown)));
+  WholeCharactersBuilder characters(pieces_, byte_ids_);
+  struct Found {
+    std::array<std::string_view, 3> texts;  // left, right and both
+    std::array<PieceTable::Key, 3> keys;
+    std::array<int32_t, 3> ids;
+  };
+  // By blocks, in three steps: each asks for the memory that the next one reads.
+  std::array<Found, 32> block;
+  for (size_t begin = 0; begin < merges.size(); begin += block.size()) {
+    const size_t n = std::min(block.size(), merges.size() - begin);
+    for (size_t i = 0; i < n; ++i) {
+      Found& f = block[i];
+      const auto [left, right] = merges[begin + i];
+      f.texts = {left, right, merges.joined(begin + i)};
+      for (size_t k = 0; k < 3; ++k) {
+        f.keys[k] = PieceTable::key_of(f.texts[k]);
+        pieces_.prefetch(f.keys[k]);
+      }
     }
-    merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), id});
+    for (size_t i = 0; i < n; ++i) {
+      Found& f = block[i];
+      for (size_t k = 0; k < 3; ++k) {
+        f.ids[k] = pieces_.find(f.texts[k], f.keys[k]);
+        if (f.ids[k] >= 0) continue;
+        corrupt(where,
+                fmt::format("merge {} names \"{}\", which is no token", begin + i, printable(f.texts[k])));
+      }
+      merges_.prefetch(f.ids[0], f.ids[1]);
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const auto [left, right, joined] = block[i].ids;
+      add_merge(left, right, {static_cast<uint32_t>(begin + i), joined}, characters);
+    }
   }
+  if (!is_of_characters_) characters_ = characters.build(merges_);
 }
 
 void Bpe::derive_merges(std::span<const uint32_t> ranks) {
@@ -226,10 +152,12 @@ void Bpe::derive_merges(std::span<const uint32_t> ranks) {
     }
   }
   merges_ = MergeTable(found.size());
+  WholeCharactersBuilder characters(pieces_, byte_ids_);
   for (const Found& f : found) {
-    const auto id = static_cast<size_t>(f.id);
-    merges_.insert(f.left, f.right, {ranks.empty() ? static_cast<uint32_t>(f.id) : ranks[id], f.id});
+    const uint32_t rank = ranks.empty() ? static_cast<uint32_t>(f.id) : ranks[static_cast<size_t>(f.id)];
+    add_merge(f.left, f.right, {rank, f.id}, characters);
   }
+  if (!is_of_characters_) characters_ = characters.build(merges_);
 }
 
 /// Calls `put(id, merge)` for each part that `piece` begins with; `merge` is that of the part before and
@@ -240,14 +168,29 @@ void Bpe::start(std::string_view piece, Put put) const {
     start_from_characters(piece, put);
     return;
   }
-  bool is_first = true;
-  char last = 0;
-  for (const char c : piece) {
-    const int32_t id = byte_id(static_cast<unsigned char>(c));
-    if (id < 0) continue;
-    put(id, is_first ? MergeTable::Merge() : byte_merge(last, c));
-    is_first = false;
-    last = c;
+  int32_t last = -1;   // what was put last
+  int last_byte = -1;  // the byte that it is, if it is one
+  for (size_t at = 0; at < piece.size();) {
+    const size_t n_bytes = WholeCharacters::length_of(static_cast<unsigned char>(piece[at]));
+    if (n_bytes > 1 && at + n_bytes <= piece.size()) {
+      if (const int32_t id = characters_.find(piece, at, n_bytes); id >= 0) {
+        put(id, last < 0 ? MergeTable::Merge() : merges_.find(last, id));
+        last = id;
+        last_byte = -1;
+        at += n_bytes;
+        continue;
+      }
+    }
+    for (const size_t end = std::min(at + n_bytes, piece.size()); at < end; ++at) {
+      const char c = piece[at];
+      const int32_t id = byte_id(static_cast<unsigned char>(c));
+      if (id < 0) continue;
+      put(id, last_byte >= 0 ? byte_merge(static_cast<char>(last_byte), c)
+              : last < 0     ? MergeTable::Merge()
+                             : merges_.find(last, id));
+      last = id;
+      last_byte = static_cast<unsigned char>(c);
+    }
   }
 }
 
@@ -278,16 +221,16 @@ void Bpe::start_from_characters(std::string_view piece, Put put) const {
 
 void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
   const int32_t id = pieces_.find(piece);
-  if (id >= 0 && is_whole_[static_cast<size_t>(id)]) {
+  if (id >= 0 && (is_whole_.empty() || is_whole_[static_cast<size_t>(id)])) {
     ids.push_back(id);
-  } else if (piece.size() <= kShortPiece) {
-    merge_short(piece, ids);
-  } else {
+  } else if (!merge_short(piece, ids)) {
     merge_long(piece, scratch, ids);
   }
 }
 
-void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
+/// False, and nothing done, where the piece has too many parts for a scan.
+bool Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
+  if (piece.size() > kShortPiece) return false;
   std::array<int32_t, kShortPiece> parts;
   std::array<MergeTable::Merge, kShortPiece> merges;  // merges[i]: of parts[i] and parts[i + 1]
   size_t n = 0;
@@ -295,6 +238,7 @@ void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
     if (n > 0) merges[n - 1] = merge;
     parts[n++] = id;
   });
+  if (n > kFewParts) return false;
   while (n > 1) {
     size_t best = 0;
     for (size_t i = 1; i + 1 < n; ++i) {
@@ -311,6 +255,7 @@ void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
     if (best > 0) merges[best - 1] = merges_.find(parts[best - 1], parts[best]);
   }
   ids.insert(ids.end(), parts.begin(), parts.begin() + n);
+  return true;
 }
 
 void Bpe::merge_long(std::string_view piece, BpeScratch& s, std::vector<int32_t>& ids) const {

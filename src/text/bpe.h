@@ -1,81 +1,19 @@
-// Pair merging over one pre-token, of bytes or of characters: the tables and the merge loop. How text is cut
-// into pre-tokens is in split.h; special tokens and files are in tokenizer.h.
+// Pair merging over one pre-token, of bytes or of characters: the merge loop. Its tables are in bpe_tables.h
+// and bpe_characters.h; how text is cut into pre-tokens is in split.h; special tokens and files are in
+// tokenizer.h.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "text/bpe_characters.h"
+#include "text/bpe_tables.h"
+
 namespace chaski {
-
-/// Whether a piece can be found by its bytes. kIfFree: unless a kAlways has the same, as tokens that are
-/// matched before text is split may.
-enum class PieceUse : uint8_t { kAlways, kIfFree, kNever };
-
-/// The bytes of every token, and the way back from bytes to id.
-class PieceTable {
- public:
-  PieceTable() = default;
-  /// `uses` is [vocab]; a piece without bytes is never found. Throws Error(kCorrupt) naming `where` for two
-  /// kAlways with the same bytes.
-  PieceTable(const std::vector<std::string>& pieces, const std::vector<PieceUse>& uses,
-             std::string_view where);
-
-  int32_t size() const { return static_cast<int32_t>(ends_.size()); }
-  std::string_view piece(int32_t id) const;
-  int32_t find(std::string_view bytes) const;  ///< the id, or -1
-
- private:
-  struct Slot {
-    uint32_t tag = 0;
-    int32_t id = -1;
-  };
-  size_t slot_of(std::string_view bytes, uint64_t hash) const;
-  std::string bytes_;           // all pieces, one after the other
-  std::vector<uint64_t> ends_;  // [vocab] in bytes_
-  std::vector<Slot> slots_;
-};
-
-/// From a pair of neighbouring ids to the merge of the two.
-class MergeTable {
- public:
-  static constexpr uint32_t kNoMerge = UINT32_MAX;
-  struct Merge {
-    uint32_t rank = kNoMerge;  // lower merges first
-    int32_t id = -1;           // what the pair becomes
-  };
-
-  /// Room for `n_merges`; at least one.
-  explicit MergeTable(size_t n_merges = 1);
-  /// A pair that is there already gets the new merge, as in the reference implementation.
-  void insert(int32_t left, int32_t right, Merge merge);
-  Merge find(int32_t left, int32_t right) const;
-  /// Calls `see(left, right, merge)` for each, in no order.
-  template <typename See>
-  void for_each(See see) const {
-    for (const Slot& slot : slots_) {
-      if (slot.left >= 0) see(slot.left, slot.right, slot.merge);
-    }
-  }
-
- private:
-  struct Slot {
-    int32_t left = -1;
-    int32_t right = -1;
-    Merge merge;
-  };
-  uint64_t hash_of(int32_t left, int32_t right) const;
-  size_t slot_of(uint64_t hash, int32_t left, int32_t right) const;
-  std::vector<Slot> slots_;
-  // One bit per hash, 8 to 16 bits per slot: most pairs have no merge, and this stays in the cache where
-  // slots do not.
-  std::vector<uint64_t> may_have_;
-};
 
 /// Buffers that a caller keeps from pre-token to pre-token, so that long ones do not allocate each time.
 struct BpeScratch {
@@ -100,10 +38,8 @@ struct BpeOptions {
 /// Pair encoding of pre-tokens. Immutable after construction; safe to share between threads.
 class Bpe {
  public:
-  using Merges = std::vector<std::pair<std::string, std::string>>;
-
   /// Throws Error(kCorrupt) naming `where` and the entry that is wrong.
-  Bpe(PieceTable pieces, const Merges& merges, const BpeOptions& options, std::string_view where);
+  Bpe(PieceTable pieces, const MergeList& merges, const BpeOptions& options, std::string_view where);
 
   const PieceTable& pieces() const { return pieces_; }
   /// The token of a single byte, or -1.
@@ -115,14 +51,15 @@ class Bpe {
   void encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
 
  private:
-  void load_merges(const Merges& merges, std::string_view where);
+  void load_merges(const MergeList& merges, std::string_view where);
   void derive_merges(std::span<const uint32_t> ranks);
-  void fill_byte_merges();
+  void add_merge(int32_t left, int32_t right, MergeTable::Merge merge, WholeCharactersBuilder& characters);
+  void find_whole_pieces();
   template <typename Put>
   void start(std::string_view piece, Put put) const;
   template <typename Put>
   void start_from_characters(std::string_view piece, Put put) const;
-  void merge_short(std::string_view piece, std::vector<int32_t>& ids) const;
+  bool merge_short(std::string_view piece, std::vector<int32_t>& ids) const;
   void merge_long(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
 
   /// The merge of two neighbouring bytes of text.
@@ -138,7 +75,8 @@ class Bpe {
   int32_t unknown_ = -1;
   std::array<uint16_t, 256> byte_rows_{};       // of byte_merges_; 0 where the byte begins no merge
   std::vector<MergeTable::Merge> byte_merges_;  // [rows * 256]
-  std::vector<bool> is_whole_;  // [vocab] whether a pre-token that is this piece becomes this id
+  WholeCharacters characters_;
+  std::vector<bool> is_whole_;  // [vocab] whether a pre-token that is this piece becomes this id; empty: all
 };
 
 }  // namespace chaski

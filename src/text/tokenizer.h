@@ -38,7 +38,7 @@ struct TokenizerSpec {
       is_special;  // [vocab] control tokens: matched in text before BPE, where the caller allows it
   std::vector<AddedToken>
       added;                   // flags of added tokens, special or user-defined; special ones may be left out
-  Bpe::Merges merges;          // raw bytes, best first
+  MergeList merges;            // raw bytes, best first
   std::vector<float> scores;   // [vocab] without merges: what neighbours may join to, the highest first;
                                // without both, the id is the rank, as in rank files
   bool ignore_merges = false;  // a pre-token that is a token becomes it, whatever the merges give

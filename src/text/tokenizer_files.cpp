@@ -22,10 +22,15 @@ void unsupported(std::string_view where, std::string_view field, const std::stri
 }
 
 std::string bytes_of(std::string_view spelled, std::string_view where, std::string_view what) {
-  auto bytes = bytes_from_alphabet(spelled);
-  if (!bytes)
-    corrupt(where, fmt::format("{} \"{}\" is not in the byte-level alphabet", what, printable(spelled)));
-  return std::move(*bytes);
+  std::string bytes;
+  append_bytes_of(spelled, where, what, bytes);
+  return bytes;
+}
+
+void append_bytes_of(std::string_view spelled, std::string_view where, std::string_view what,
+                     std::string& bytes) {
+  if (append_bytes_from_alphabet(spelled, bytes)) return;
+  corrupt(where, fmt::format("{} \"{}\" is not in the byte-level alphabet", what, printable(spelled)));
 }
 
 void append_spaced(std::string_view spelled, std::string& text) {

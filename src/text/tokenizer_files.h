@@ -17,6 +17,10 @@ namespace chaski::tokenizer_files {
 /// The bytes of a token or of a merge's side as files spell them; `what` names it in the error.
 std::string bytes_of(std::string_view spelled, std::string_view where, std::string_view what);
 
+/// The same at the end of `bytes`.
+void append_bytes_of(std::string_view spelled, std::string_view where, std::string_view what,
+                     std::string& bytes);
+
 inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 
 /// The text that SentencePiece spells so: U+2581 becomes a space.

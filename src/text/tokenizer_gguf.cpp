@@ -39,9 +39,15 @@ void fill_byte_level(const GgufVocabulary& v, TokenizerSpec& spec) {
     }
   }
   spec.merges.reserve(v.merges.size());
+  std::string bytes;
   for (const std::string& merge : v.merges) {
     const auto [left, right] = sides_of(merge, spec.where);
-    spec.merges.emplace_back(bytes_of(left, spec.where, "merge of"), bytes_of(right, spec.where, "merge of"));
+    bytes.clear();
+    append_bytes_of(left, spec.where, "merge of", bytes);
+    const size_t n_left = bytes.size();
+    append_bytes_of(right, spec.where, "merge of", bytes);
+    spec.merges.emplace_back(std::string_view(bytes).substr(0, n_left),
+                             std::string_view(bytes).substr(n_left));
   }
 }
 

@@ -53,10 +53,17 @@ void read_added_tokens(const Json& root, size_t n_ids, TokenizerSpec& spec) {
     if (!is_added[id]) respell_piece(id, spec);
   }
   for (auto& [id, text] : texts) spec.pieces[id] = std::move(text);
-  for (auto& [left, right] : spec.merges) {
-    left = spec.is_of_characters ? spaced_of(left) : bytes_of(left, spec.where, "merge of");
-    right = spec.is_of_characters ? spaced_of(right) : bytes_of(right, spec.where, "merge of");
+  MergeList merges;
+  merges.reserve(spec.merges.size());
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    const auto [left, right] = spec.merges[rank];
+    if (spec.is_of_characters) {
+      merges.emplace_back(spaced_of(left), spaced_of(right));
+    } else {
+      merges.emplace_back(bytes_of(left, spec.where, "merge of"), bytes_of(right, spec.where, "merge of"));
+    }
   }
+  spec.merges = std::move(merges);
 }
 
 /// A vocabulary of bytes alone needs no merges; without them, longer tokens would be joined by their ids.

@@ -46,7 +46,7 @@ class Reader : public nlohmann::json_sax<Json> {
     if (skip()) return true;
     if (in_ == In::kMerges) {
       const auto [left, right] = sides_of(v, spec_.where);
-      add_merge({std::string(left), std::string(right)});
+      add_merge(left, right);
       return true;
     }
     if (in_ == In::kMergePair && n_sides_ < 2) {
@@ -98,7 +98,7 @@ class Reader : public nlohmann::json_sax<Json> {
       in_ = In::kTree;
     } else if (in_ == In::kMergePair) {
       if (n_sides_ != 2) corrupt(spec_.where, "model.merges: expected two tokens in each merge");
-      add_merge({std::move(sides_[0]), std::move(sides_[1])});
+      add_merge(sides_[0], sides_[1]);
       in_ = In::kMerges;
     } else {
       stack_.pop_back();
@@ -153,11 +153,11 @@ class Reader : public nlohmann::json_sax<Json> {
     }
   }
 
-  void add_merge(Bpe::Merges::value_type&& merge) {
+  void add_merge(std::string_view left, std::string_view right) {
     if (spec_.merges.size() == Tokenizer::kMaxVocab) {
       corrupt(spec_.where, fmt::format("model.merges: more than {}", Tokenizer::kMaxVocab));
     }
-    spec_.merges.push_back(std::move(merge));
+    spec_.merges.emplace_back(left, right);
   }
 
   bool put_token(int64_t id) {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <random>
+#include <set>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -67,7 +68,9 @@ TEST(Split, SmolLmRuleIsolatesEachDigitAndEndsSegmentsThere) {
 /// Merging by the definition: the best pair, leftmost first, until there is none.
 Ids merge_by_definition(const TokenizerSpec& spec, std::string_view text) {
   std::vector<std::string> parts;
-  for (const char c : text) parts.emplace_back(1, c);
+  for (const char c : text) {
+    if (!spec.pieces[static_cast<unsigned char>(c)].empty()) parts.emplace_back(1, c);
+  }
   while (true) {
     size_t best_rank = spec.merges.size();
     size_t best_at = 0;
@@ -106,6 +109,62 @@ TEST(Tokenizer, ShortAndLongPiecesMergeAsTheDefinitionSays) {
     const size_t length = 1 + rng() % 150;
     while (text.size() < length) text += "aaab"[rng() % 4];
     EXPECT_EQ(tokenizer.encode(text), merge_by_definition(spec, text)) << text;
+  }
+}
+
+/// A vocabulary whose merges are made at random in texts of `characters`, across their edges too, in any
+/// order and some tokens in two ways; `missing` is a byte without a token.
+TokenizerSpec random_spec(const std::vector<std::string>& characters, unsigned char missing,
+                          std::mt19937& rng) {
+  std::vector<std::string> pieces;
+  std::vector<std::pair<std::string, std::string>> merges;
+  for (int i = 0; i < 60; ++i) {
+    std::string text;
+    while (text.size() < 12) text += characters[rng() % characters.size()];
+    const auto piece_at = [&](size_t at) {  // a byte, or one of the pieces so far
+      std::string found = text.substr(at, 1);
+      for (const std::string& piece : pieces) {
+        if (rng() % 2 == 0 && text.compare(at, piece.size(), piece) == 0) found = piece;
+      }
+      return found;
+    };
+    const size_t at = rng() % 4;
+    const std::string left = piece_at(at);
+    if (at + left.size() >= text.size()) continue;
+    const std::string right = piece_at(at + left.size());
+    if ((left + right).find(static_cast<char>(missing)) != std::string::npos) continue;
+    pieces.push_back(left + right);
+    merges.emplace_back(left, right);
+  }
+  if (rng() % 2 == 0) std::shuffle(merges.begin(), merges.end(), rng);
+  std::sort(pieces.begin(), pieces.end());
+  pieces.erase(std::unique(pieces.begin(), pieces.end()), pieces.end());
+  TokenizerSpec spec = small_spec({});
+  spec.pieces[missing].clear();
+  spec.pieces.insert(spec.pieces.end(), pieces.begin(), pieces.end());
+  spec.is_special.resize(spec.pieces.size(), false);
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const auto& merge : merges) {
+    if (seen.insert(merge).second) spec.merges.emplace_back(merge.first, merge.second);
+  }
+  spec.split = SplitRule::kWhole;
+  return spec;
+}
+
+TEST(Tokenizer, CharactersOfSeveralBytesMergeAsTheDefinitionSaysWhateverTheMerges) {
+  const std::vector<std::string> characters{"a",      " ",      "\x04",   "\u00E9",    "\u00EA",
+                                            "\u4E2D", "\u4E8D", "\u56FD", "\U0001F600"};
+  std::mt19937 rng(5);
+  for (int i = 0; i < 60; ++i) {
+    constexpr unsigned char kMissing[] = {0x04, 0x04, 0x04, 0xE4, 0xAD, 0xC3};
+    const TokenizerSpec spec = random_spec(characters, kMissing[rng() % std::size(kMissing)], rng);
+    const Tokenizer tokenizer{spec};
+    for (int k = 0; k < 20; ++k) {
+      std::string text;
+      const size_t n_bytes = i % 6 == 0 && k == 0 ? 220 : 24;
+      while (text.size() < n_bytes) text += characters[rng() % characters.size()];
+      ASSERT_EQ(tokenizer.encode(text), merge_by_definition(spec, text)) << i << ": " << text;
+    }
   }
 }
 
