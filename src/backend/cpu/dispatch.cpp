@@ -4,15 +4,28 @@
 
 #include "base/error.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace chaski::cpu {
 
 extern const KernelTable kScalarKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
 #endif
 
 namespace {
+
+#if defined(__x86_64__)
+/// Leaf 7.1 of cpuid, EAX bit 4; not all compilers' __builtin_cpu_supports know it.
+bool has_avx_vnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+#endif
 
 std::vector<const KernelTable*> detect() {
   std::vector<const KernelTable*> tables;
@@ -21,11 +34,14 @@ std::vector<const KernelTable*> detect() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
+      __builtin_cpu_supports("avx512vnni")) {
     tables.push_back(&kAvx512Kernels);
   }
   // Every processor with AVX2 and FMA has F16C.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&kAvx2Kernels);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (has_avx_vnni()) tables.push_back(&kAvxVnniKernels);
+    tables.push_back(&kAvx2Kernels);
+  }
 #endif
   tables.push_back(&kScalarKernels);
   return tables;
