@@ -109,8 +109,33 @@ def choices(seed):
         yield f"choices_{i}", bytes(generator.randrange(256) for _ in range(32 * i))
 
 
+def pack_index(weights, n_chunks, file_bytes, order=0x01020304, version=1, layout=1, digest=b"0" * 64):
+    """The beginning of a file of packed weights; its checksums are left to the fuzz target."""
+    body = struct.pack("<I", len(weights))
+    for name, dtype, rows, cols, offset, size in weights:
+        for text in (name, dtype):
+            body += struct.pack("<I", len(text)) + text.encode()
+        body += struct.pack("<IqqQQ", 0, rows, cols, offset, size)
+    body += bytes(8 * n_chunks)
+    return b"chaskiPW" + struct.pack("<IIIIQ", order, version, layout, len(body), file_bytes) + digest + bytes(16) + body
+
+
+def pack_index_files():
+    chunk = 2 << 20
+    one = ("w", "q8_0", 16, 32, chunk, 544)
+    yield "none", pack_index([], 0, chunk)
+    yield "one", pack_index([one], 1, chunk + 4096)
+    yield "two", pack_index([one, ("v", "f32", 1, 8, chunk + 4096, 512)], 1, chunk + 8192)
+    yield "twice", pack_index([one, one], 1, chunk + 4096)
+    yield "outside", pack_index([("w", "q8_0", 16, 32, chunk, 1 << 63)], 1, chunk + 4096)
+    yield "unknown_type", pack_index([("w", "q99", 16, 32, chunk, 544)], 1, chunk + 4096)
+    yield "checksums_missing", pack_index([one], 1, 9 * chunk)
+    yield "other_order", pack_index([one], 1, chunk + 4096, order=0x04030201)
+    yield "cut", pack_index([one], 1, chunk + 4096)[:130]
+
+
 FOLDERS = {"safetensors": safetensors_files, "gguf": gguf_files, "config": config_files, "shard_index": index_files,
-           "safetensors_structured": lambda: choices(1), "gguf_structured": lambda: choices(2)}
+           "safetensors_structured": lambda: choices(1), "gguf_structured": lambda: choices(2), "pack_index": pack_index_files}
 
 
 def main():

@@ -34,6 +34,7 @@ struct DeviceOptions {
   int n_threads = 0;     ///< 0: as many as the machine has cores for us
   std::string isa;       ///< force a code path ("scalar", "avx2", …); empty: the best there is
   std::string kv_dtype;  ///< "f32", "f16", "bf16"; empty: the device's choice
+  std::string cache_folder = {};  ///< where weights may be kept as the device holds them; empty: nowhere
 };
 
 /// An opened device: memory, ops, cache geometry, runners. Not thread-safe: one engine drives it.
@@ -48,6 +49,11 @@ class Device {
   /// Over `ops`: this device's own, or a decorator of it. The fastest runner that these ops allow.
   virtual std::unique_ptr<Runner> make_runner(Ops& ops, const LlamaModel& model, const KvStorage& kv,
                                               const RunnerLimits& limits) = 0;
+  /// The weights that ops() is given from here to finish_weights() are all of this checkpoint, as they are
+  /// stored: a device that has its cache folder may keep them there, and find them there at the next start.
+  virtual void begin_weights(std::shared_ptr<const Checkpoint>) {}
+  /// What the user should know about that, a line each.
+  virtual std::vector<std::string> finish_weights() { return {}; }
   /// Bytes of weights as this device holds them.
   virtual int64_t weight_bytes() const = 0;
 };

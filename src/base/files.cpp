@@ -74,6 +74,18 @@ InputFile::~InputFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+FileIdentity InputFile::identity() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) {
+    throw Error(ErrorCode::kCorrupt, "look at file", fmt::format("{}: {}", path_, reason()));
+  }
+  const auto ns = [](const timespec& at) { return int64_t{at.tv_sec} * 1'000'000'000 + at.tv_nsec; };
+  std::error_code ignored;
+  const std::filesystem::path absolute = std::filesystem::absolute(path_, ignored);
+  return {absolute.string(), info.st_dev,     info.st_ino, static_cast<uint64_t>(info.st_size),
+          ns(info.st_mtim),  ns(info.st_ctim)};
+}
+
 void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));

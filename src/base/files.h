@@ -15,6 +15,14 @@
 
 namespace chaski {
 
+/// By which a file is known again without reading it: a file that was written to since has another one.
+struct FileIdentity {
+  std::string path;  ///< absolute
+  uint64_t device = 0, inode = 0, size = 0;
+  int64_t modified_ns = 0, changed_ns = 0;  ///< since 1970: the content; the content or what is said of it
+  bool operator==(const FileIdentity&) const = default;
+};
+
 /// A regular file opened for reading. Reads are thread-safe and do not move a position.
 class InputFile {
  public:
@@ -26,6 +34,7 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }  ///< in bytes, when it was opened
+  FileIdentity identity() const;           ///< as it is now
   /// Fill `out` from `offset`. Throws Error(kCorrupt) naming file and offset where the file ends before.
   void read_at(uint64_t offset, std::span<std::byte> out) const;
 

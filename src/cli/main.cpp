@@ -117,7 +117,8 @@ int report(const Error& error, Lang lang) {
 int guarded_main(int argc, char** argv) {
   open_closed_streams();
   std::signal(SIGPIPE, SIG_IGN);
-  static Context context;  // lives as long as a signal may come
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is then an error of the write
+  static Context context;         // lives as long as a signal may come
   cancel_on_interrupt(context.cancel, true);
   try {
     run_command_line(argc, argv, context);

@@ -65,6 +65,10 @@ Tokenizer tokenizer_of(const Checkpoint& checkpoint) {
   return Tokenizer(spec_from_gguf(gguf_vocabulary_of(data), checkpoint.path()));
 }
 
+void note_line(const std::string& what, Lang lang) {
+  note(fmt::format("{} {}\n", tr(lang, "note:", "注意："), printable(what, 600)));
+}
+
 std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {
   return id ? std::string(tokenizer.piece(*id)) : std::string();
 }
@@ -90,7 +94,8 @@ std::string resolve_model(const std::string& name) {
 ModelText open_model_text(const std::string& name) {
   const Stopwatch since_start;
   ModelText text;
-  text.checkpoint = Checkpoint::open(resolve_model(name));
+  text.checkpoint =
+      Checkpoint::open(resolve_model(name), std::make_shared<DigestMemo>(chaski_home() / "cache/hashes"));
   text.tokenizer = std::make_unique<Tokenizer>(tokenizer_of(*text.checkpoint));
   if (!text.checkpoint->chat_template().empty()) {
     text.chat_template = std::make_unique<ChatTemplate>(
@@ -133,6 +138,10 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   device_options.precision = options.precision_value();
   device_options.n_threads = options.n_threads;
   device_options.kv_dtype = options.kv_dtype;
+  // Weights that are not the files' own, or were not looked at, are not kept.
+  const bool keeps = !options.goes_without_cache && options.lora.empty() && !options.allows_nonfinite &&
+                     loaded->text.checkpoint->kind() != "synthetic";
+  if (keeps) device_options.cache_folder = chaski_home() / "cache/weights";
   device_options.isa = options.isa;
   loaded->device = open_device(options.device, device_options);
   Ops* ops = &loaded->device->ops();
@@ -150,7 +159,9 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   if (options.allows_nonfinite) {
     on_nonfinite = [found = loaded->nonfinite](const std::string& what) { found->add(what); };
   }
+  loaded->device->begin_weights(loaded->text.checkpoint);
   loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
+  for (const std::string& what : loaded->device->finish_weights()) note_line(what, context.lang);
   EngineOptions engine_options;
   engine_options.context = n_context;
   engine_options.max_sequences = 1;
@@ -191,9 +202,7 @@ void note_oddities(const LoadedModel& model, Lang lang) {
     note(tr(lang, "note: random weights (synthetic model); for speed only, the text means nothing\n",
             "注意：合成模型，权重为随机数，仅供测速，文字没有意义\n"));
   }
-  for (const std::string& what : model.nonfinite->all()) {
-    note(fmt::format("{} {}\n", tr(lang, "note:", "注意："), printable(what, 600)));
-  }
+  for (const std::string& what : model.nonfinite->all()) note_line(what, lang);
 }
 
 }  // namespace chaski::cli

@@ -72,6 +72,9 @@ void add_model_options(CLI::App& command, const Context& context, ModelOptions& 
              "上下文长度；默认 4096，--max-length 需要时更长，且不超过模型上限");
   add.option("--lora", o.lora, "folder of a LoRA adapter as PEFT saves it, merged into the weights at load",
              "PEFT 保存的 LoRA 适配器目录，加载时合并到权重");
+  add.flag("--no-cache", o.goes_without_cache,
+           "neither use packed weights kept by an earlier start nor keep them for the next",
+           "不使用也不保存打包好的权重缓存");
   add.flag("--allow-nonfinite", o.allows_nonfinite, "load weights that hold NaN or infinity",
            "允许加载含 NaN 或无穷大的权重");
   add.flag("--strict", o.is_strict, "an operation that the device lacks is an error",

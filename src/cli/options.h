@@ -34,6 +34,7 @@ struct ModelOptions {
   bool is_strict = false;
   std::string lora;  ///< folder of an adapter to merge in; empty: none
   bool allows_nonfinite = false;
+  bool goes_without_cache = false;
 
   Precision precision_value() const;
 };

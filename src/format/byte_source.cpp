@@ -1,6 +1,7 @@
 #include "format/byte_source.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "base/error.h"
@@ -8,6 +9,22 @@
 namespace chaski {
 namespace {
 constexpr uint64_t kPieceBytes = 64u << 10;
+}
+
+std::string FileSource::sha256(const OnBytes& on_bytes) const {
+  if (!digests_) return sha256_of_file(file_, on_bytes);
+  const FileIdentity before = file_.identity();
+  if (const auto known = digests_->find(before)) return *known;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const std::string digest = sha256_of_file(file_, on_bytes);
+  if (file_.identity() == before) {
+    digests_->remember(before, digest, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  }
+  return digest;
+}
+
+std::optional<std::string> FileSource::known_sha256() const {
+  return digests_ ? digests_->find(file_.identity()) : std::nullopt;
 }
 
 void MemorySource::read_at(uint64_t offset, std::span<std::byte> out) const {

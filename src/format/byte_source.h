@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/files.h"
+#include "format/digest_memo.h"
 
 namespace chaski {
 
@@ -23,20 +25,26 @@ class ByteSource {
   virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
   /// Of all bytes; `on_bytes` as in sha256_of_file.
   virtual std::string sha256(const OnBytes& on_bytes) const = 0;
+  /// The same, where it is known without reading them.
+  virtual std::optional<std::string> known_sha256() const { return std::nullopt; }
 };
 
 using ByteSourcePtr = std::shared_ptr<const ByteSource>;
 
 class FileSource : public ByteSource {
  public:
-  explicit FileSource(const std::filesystem::path& path) : file_(path) {}
+  /// Its digest is looked for in `digests` and left there, where there is one.
+  explicit FileSource(const std::filesystem::path& path, std::shared_ptr<const DigestMemo> digests = {})
+      : file_(path), digests_(std::move(digests)) {}
   const std::string& name() const override { return file_.path(); }
   uint64_t size() const override { return file_.size(); }
   void read_at(uint64_t offset, std::span<std::byte> out) const override { file_.read_at(offset, out); }
-  std::string sha256(const OnBytes& on_bytes) const override { return sha256_of_file(file_, on_bytes); }
+  std::string sha256(const OnBytes& on_bytes) const override;
+  std::optional<std::string> known_sha256() const override;
 
  private:
   InputFile file_;
+  std::shared_ptr<const DigestMemo> digests_;
 };
 
 class MemorySource : public ByteSource {

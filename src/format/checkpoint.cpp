@@ -15,13 +15,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::shared_ptr<const Checkpoint> open_gguf_file(const fs::path& path) {
+using Digests = std::shared_ptr<const DigestMemo>;
+
+std::shared_ptr<const Checkpoint> open_gguf_file(const fs::path& path, const Digests& digests) {
   std::vector<ByteSourcePtr> parts;
-  for (const fs::path& part : gguf_parts_of(path)) parts.push_back(std::make_shared<FileSource>(part));
+  for (const fs::path& part : gguf_parts_of(path)) {
+    parts.push_back(std::make_shared<FileSource>(part, digests));
+  }
   return open_gguf(std::move(parts));
 }
 
-std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
+std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder, const Digests& digests) {
   const std::optional<fs::path> model = model_in_folder(folder);
   if (!model) {
     const size_t n = gguf_files_in(folder).size();
@@ -31,8 +35,8 @@ std::shared_ptr<const Checkpoint> open_directory(const fs::path& folder) {
                     folder.string(), n),
         n == 0 ? "" : "name one of the .gguf files");
   }
-  if (*model == folder) return open_hf_directory(folder);
-  return open_gguf_file(*model);
+  if (*model == folder) return open_hf_directory(folder, digests);
+  return open_gguf_file(*model, digests);
 }
 
 /// Runs `work`, which looks at folders; what the file system says against it becomes an Error.
@@ -48,13 +52,15 @@ auto in_file_system(const std::string& path, Work work) {
 
 }  // namespace
 
-std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path) {
+std::shared_ptr<const Checkpoint> Checkpoint::open(const std::string& path,
+                                                   std::shared_ptr<const DigestMemo> digests) {
   constexpr std::string_view kSynthetic = "synthetic:";
   if (path.compare(0, kSynthetic.size(), kSynthetic) == 0) {
     return open_synthetic(std::string_view(path).substr(kSynthetic.size()));
   }
-  return in_file_system(path,
-                        [&] { return fs::is_directory(path) ? open_directory(path) : open_gguf_file(path); });
+  return in_file_system(path, [&] {
+    return fs::is_directory(path) ? open_directory(path, digests) : open_gguf_file(path, digests);
+  });
 }
 
 std::vector<fs::path> gguf_files_in(const fs::path& folder) {

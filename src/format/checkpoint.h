@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "format/digest_memo.h"
 #include "format/model_config.h"
 #include "tensor/weight_source.h"
 
@@ -48,7 +49,9 @@ class Checkpoint {
 
   /// A directory of safetensors, a .gguf file (of a split model, any), or "synthetic:SHAPE[@FORMAT]". Throws
   /// naming file, field and offset.
-  static std::shared_ptr<const Checkpoint> open(const std::string& path);
+  /// `digests`, if given, is where content_hash looks first.
+  static std::shared_ptr<const Checkpoint> open(const std::string& path,
+                                                std::shared_ptr<const DigestMemo> digests = {});
 
   const ModelConfig& config() const { return config_; }
   const TokenizerData& tokenizer() const { return tokenizer_; }
@@ -67,6 +70,8 @@ class Checkpoint {
   /// SHA-256 of the weight files' bytes (several: of their digests in name order); for records.
   /// `on_bytes` hears of the bytes as they are read, and may throw to end it.
   virtual std::string content_hash(const OnBytes& on_bytes = {}) const = 0;
+  /// The same, where it is known without reading the files.
+  virtual std::optional<std::string> known_hash() const { return std::nullopt; }
   /// Bytes of all weights as stored.
   virtual uint64_t weight_bytes() const = 0;
 

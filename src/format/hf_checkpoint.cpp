@@ -32,7 +32,8 @@ using IsWanted = std::function<bool(const std::string&)>;
 
 class HfCheckpoint : public StoredCheckpoint {
  public:
-  explicit HfCheckpoint(const fs::path& folder) : folder_(folder) {
+  HfCheckpoint(const fs::path& folder, std::shared_ptr<const DigestMemo> digests)
+      : folder_(folder), digests_(std::move(digests)) {
     path_ = folder.string();
     kind_ = "safetensors";
     const fs::path config = inside(folder, "config.json");
@@ -59,7 +60,7 @@ class HfCheckpoint : public StoredCheckpoint {
     for (ExpectedWeight& weight : expected_weights(config_)) names.insert(std::move(weight.name));
     const IsWanted is_wanted = [&](const std::string& name) { return names.count(name) > 0; };
     if (has("model.safetensors")) {
-      const auto source = std::make_shared<FileSource>(inside(folder_, "model.safetensors"));
+      const auto source = std::make_shared<FileSource>(inside(folder_, "model.safetensors"), digests_);
       files_ = {source};
       for (const SafetensorsEntry& entry : read_safetensors_header(*source, is_wanted).entries) {
         add(source, entry);
@@ -99,7 +100,7 @@ class HfCheckpoint : public StoredCheckpoint {
     std::vector<std::deque<SafetensorsEntry>> headers;
     size_t n_tensors = 0;
     for (const std::string& file : index.files) {
-      files_.push_back(std::make_shared<FileSource>(inside(folder_, file)));
+      files_.push_back(std::make_shared<FileSource>(inside(folder_, file), digests_));
       SafetensorsHeader header = read_safetensors_header(*files_.back(), is_wanted, n_tensors);
       n_tensors += header.n_tensors;
       headers.push_back(std::move(header.entries));
@@ -135,6 +136,7 @@ class HfCheckpoint : public StoredCheckpoint {
   }
 
   fs::path folder_;
+  std::shared_ptr<const DigestMemo> digests_;
 };
 
 /// One element of a list of templates; its text goes to `chosen` where it is the first or the default.
@@ -168,8 +170,9 @@ std::string read_chat_template(const ByteSource& tokenizer_config) {
   return chosen;
 }
 
-std::shared_ptr<const Checkpoint> open_hf_directory(const fs::path& folder) {
-  return std::make_shared<HfCheckpoint>(folder);
+std::shared_ptr<const Checkpoint> open_hf_directory(const fs::path& folder,
+                                                    std::shared_ptr<const DigestMemo> digests) {
+  return std::make_shared<HfCheckpoint>(folder, std::move(digests));
 }
 
 }  // namespace chaski

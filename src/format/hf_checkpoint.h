@@ -10,8 +10,10 @@
 
 namespace chaski {
 
-/// Throws Error naming file, field and offset; files that are pickles or code are never read.
-std::shared_ptr<const Checkpoint> open_hf_directory(const std::filesystem::path& folder);
+/// `digests` as in Checkpoint::open. Throws Error naming file, field and offset; files that are pickles or
+/// code are never read.
+std::shared_ptr<const Checkpoint> open_hf_directory(const std::filesystem::path& folder,
+                                                    std::shared_ptr<const DigestMemo> digests = {});
 
 /// The text of "chat_template" in a tokenizer_config.json: a string, or in a list of named templates the one
 /// called "default". Empty where there is none.

@@ -20,13 +20,27 @@ WeightSourcePtr StoredCheckpoint::find(std::string_view name) const {
   return nullptr;
 }
 
+std::string StoredCheckpoint::hash_of(const std::vector<std::string>& digests) const {
+  return digests.size() == 1 ? digests.front() : sha256_of(fmt::format("{}", fmt::join(digests, "")));
+}
+
 std::string StoredCheckpoint::content_hash(const OnBytes& on_bytes) const {
   std::call_once(hashed_, [&] {
-    std::string digests;
-    for (const ByteSourcePtr& file : files_) digests += file->sha256(on_bytes);
-    hash_ = files_.size() == 1 ? digests : sha256_of(digests);
+    std::vector<std::string> digests;
+    for (const ByteSourcePtr& file : files_) digests.push_back(file->sha256(on_bytes));
+    hash_ = hash_of(digests);
   });
   return hash_;
+}
+
+std::optional<std::string> StoredCheckpoint::known_hash() const {
+  std::vector<std::string> digests;
+  for (const ByteSourcePtr& file : files_) {
+    const auto digest = file->known_sha256();
+    if (!digest) return std::nullopt;
+    digests.push_back(*digest);
+  }
+  return hash_of(digests);
 }
 
 uint64_t StoredCheckpoint::weight_bytes() const {

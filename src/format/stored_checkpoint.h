@@ -17,6 +17,7 @@ class StoredCheckpoint : public Checkpoint {
   /// Throws Error(kUnsupported) for a weight whose type is known but not computed with.
   WeightSourcePtr find(std::string_view name) const override;
   std::string content_hash(const OnBytes& on_bytes) const override;
+  std::optional<std::string> known_hash() const override;
   uint64_t weight_bytes() const override;
 
  protected:
@@ -26,6 +27,7 @@ class StoredCheckpoint : public Checkpoint {
   std::vector<ByteSourcePtr> files_;  ///< in name order
 
  private:
+  std::string hash_of(const std::vector<std::string>& digests) const;
   mutable std::once_flag hashed_;
   mutable std::string hash_;
 };

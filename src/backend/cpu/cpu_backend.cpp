@@ -44,6 +44,7 @@ class CpuDevice : public Device {
         kv_dtype_(kv_dtype_of(options)),
         info_(describe(kernels_)),
         precision_(options.precision),
+        cache_folder_(options.cache_folder),
         pool_(threads_of(options)),
         ops_(memory_, pool_, kernels_, options.precision) {}
 
@@ -52,6 +53,10 @@ class CpuDevice : public Device {
   int n_threads() const override { return pool_.n_threads(); }
   Ops& ops() override { return ops_; }
   int64_t weight_bytes() const override { return ops_.weight_bytes(); }
+  void begin_weights(std::shared_ptr<const Checkpoint> checkpoint) override {
+    if (!cache_folder_.empty()) ops_.begin_weights(cache_folder_, std::move(checkpoint));
+  }
+  std::vector<std::string> finish_weights() override { return ops_.finish_weights(); }
 
   /// Pages of one chunk: keys with a head's tokens along the lanes, values with its dimensions.
   KvLayout kv_layout(const ModelConfig& config) const override {
@@ -80,6 +85,7 @@ class CpuDevice : public Device {
   DType kv_dtype_;
   DeviceInfo info_;
   Precision precision_;
+  std::string cache_folder_;
   ThreadPool pool_;
   HostMemory memory_;
   CpuOps ops_;

@@ -63,13 +63,24 @@ const cpu::ActivationRows& CpuOps::Staged::in(ActivationForm form) const {
 
 // Weights.
 
+cpu::PanelLayout CpuOps::layout_of(const WeightSource& source) const {
+  const bool may_round = precision_ == Precision::kFast && source.n_rows() > 1;
+  return {source.dtype(), source.n_rows(), source.n_cols(),
+          may_round ? cpu::PanelForm::kWide : cpu::PanelForm::kStored};
+}
+
 WeightId CpuOps::add_weight(WeightSourcePtr source) {
   Packed w;
-  const bool may_round = precision_ == Precision::kFast && source->n_rows() > 1;
-  w.layout = cpu::PanelLayout(source->dtype(), source->n_rows(), source->n_cols(),
-                              may_round ? cpu::PanelForm::kWide : cpu::PanelForm::kStored);
-  w.panels = cpu::allocate_pages(static_cast<size_t>(w.layout.bytes()), source->name());
-  pack(*source, w);
+  w.layout = layout_of(*source);
+  cpu::PackCache::Place place;
+  if (is_caching_) place = caches_.back()->place(*source, w.layout);
+  const auto bytes = static_cast<size_t>(w.layout.bytes());
+  w.panels = place.panels != nullptr ? Buffer(place.panels, bytes, [](void*) {})
+                                     : cpu::allocate_pages(bytes, source->name());
+  if (!place.is_packed) {
+    pack(*source, w);
+    if (is_caching_) caches_.back()->filled();
+  }
   if (w.layout.n_rows() == 1) {
     w.vector.resize(static_cast<size_t>(w.layout.n_cols()));
     w.layout.unpack_row(w.data(), 0, w.vector.data());
@@ -85,6 +96,31 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
   weight_bytes_ += w.layout.bytes();
   weights_.push_back(std::move(w));
   return {static_cast<int32_t>(weights_.size()) - 1};
+}
+
+void CpuOps::begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint) {
+  cpu::PackCache::Plan plan;
+  plan.folder = cache_folder;
+  plan.kind = name_of(precision_);
+  for (const std::string& name : checkpoint->names()) {
+    try {
+      plan.bytes += cpu::PackCache::bytes_of(layout_of(*checkpoint->find(name)));
+    } catch (const Error&) {
+      continue;  // whoever adds that weight hears of it
+    }
+  }
+  caches_.push_back(std::make_unique<cpu::PackCache>(pool_, std::move(plan), std::move(checkpoint)));
+  is_caching_ = true;
+}
+
+std::vector<std::string> CpuOps::finish_weights() {
+  if (!std::exchange(is_caching_, false)) return {};
+  caches_.back()->finish();
+  return caches_.back()->notes();
+}
+
+void CpuOps::synchronize() {
+  for (const auto& cache : caches_) cache->check_intact();
 }
 
 void CpuOps::pack(const WeightSource& source, Packed& w) {

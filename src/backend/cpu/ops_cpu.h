@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/attention_cpu.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/pack_cache.h"
 #include "backend/cpu/panel.h"
 #include "base/threads.h"
 #include "ops/ops.h"
@@ -25,6 +26,11 @@ class CpuOps : public Ops {
   /// Reads and packs in parallel, with a staging of some hundred KiB per thread.
   WeightId add_weight(WeightSourcePtr source) override;
   const WeightSource& weight(WeightId id) const override { return *packed(id).source; }
+  /// As Device's, with the files of packed weights in `cache_folder`.
+  void begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint);
+  std::vector<std::string> finish_weights();
+  /// Throws Error(kCorrupt) where packed weights were damaged while they were in use.
+  void synchronize() override;
   int64_t weight_bytes() const { return weight_bytes_; }
 
   void embed(WeightId table, const TensorView& token_ids, const TensorView& out) override;
@@ -55,7 +61,7 @@ class CpuOps : public Ops {
   struct Packed {
     WeightSourcePtr source;
     cpu::PanelLayout layout;
-    Buffer panels;
+    Buffer panels;              ///< its own, or a part of a cache's
     std::vector<float> vector;  ///< the only row as f32, where there is but one: gains of norms
     const std::byte* data() const { return static_cast<const std::byte*>(panels.data()); }
   };
@@ -81,6 +87,7 @@ class CpuOps : public Ops {
   template <class Work>
   void parallel(int64_t n, int64_t grain, Work&& work);
 
+  cpu::PanelLayout layout_of(const WeightSource& source) const;
   void pack(const WeightSource& source, Packed& w);
   /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.
   Staged stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
@@ -96,6 +103,8 @@ class CpuOps : public Ops {
   ThreadPool& pool_;
   const cpu::KernelTable& kernels_;
   Precision precision_;
+  std::vector<std::unique_ptr<cpu::PackCache>> caches_;  ///< the last one may be open
+  bool is_caching_ = false;
   std::vector<Packed> weights_;
   int64_t weight_bytes_ = 0;
   Buffer q8_rows_, q16_rows_;  ///< staged activations of one row block; grow with the widest weight

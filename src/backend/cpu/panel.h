@@ -23,6 +23,9 @@ enum class PanelForm : uint8_t {
   kWide,    ///< f32, f16 and bf16 to 14 bits per row and 32 columns; blocks as stored
 };
 
+/// Of the bytes that pack() makes. Whoever changes them counts it up, for packed weights are kept in files.
+inline constexpr uint32_t kPanelLayoutVersion = 1;
+
 class PanelLayout {
  public:
   PanelLayout() = default;
