@@ -213,6 +213,11 @@ std::string Conversation::stats() const {
   if (last_ttft_s_)
     text += trf(lang, "; last answer: TTFT {:.3f} s", "；上一回答：首词元 {:.3f} 秒", *last_ttft_s_);
   if (last_tpot_s_) text += trf(lang, ", TPOT {:.1f} ms", "，词元间隔 {:.1f} 毫秒", *last_tpot_s_ * 1e3);
+  if (engine.n_drafted_tokens > 0) {
+    text += trf(lang, "\n{} tokens guessed ahead, {} of them right (speculation: {})",
+                "\n提前猜测 {} 词元，其中猜对 {}（推测解码：{}）", engine.n_drafted_tokens,
+                engine.n_accepted_tokens, name_of(model_.engine->options().speculation));
+  }
   const int64_t context = model_.engine->options().context;
   text += trf(lang, "\ncontext {} of {} tokens, {} left\n", "\n上下文已用 {}/{} 词元，剩余 {}\n", n_context_,
               context, context - n_context_);

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/rng.h"
 #include "cli/backends.h"
+#include "cli/draft.h"
 #include "cli/terminal.h"
 #include "convert/gguf_vocabulary.h"
 #include "format/lora.h"
@@ -166,6 +167,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   engine_options.context = n_context;
   engine_options.max_sequences = 1;
   engine_options.reuse_prefixes = reuse_prefixes;
+  set_speculation(*loaded, *ops, options.draft, engine_options);
   loaded->engine =
       std::make_unique<Engine>(*loaded->device, *ops, loaded->model, *loaded->text.tokenizer, engine_options);
   loaded->load_s = loaded->text.open_s + since_start.seconds();

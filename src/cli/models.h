@@ -50,6 +50,7 @@ struct LoadedModel {
   std::unique_ptr<Device> host;           ///< only where the device is not the CPU itself
   std::unique_ptr<FallbackOps> fallback;  ///< the same
   LlamaModel model;
+  std::unique_ptr<LlamaModel> draft;  ///< its weights are beside the model's; null: none
   std::unique_ptr<Engine> engine;
   std::string lora;  ///< folder of the adapter that was merged in; empty: none
   std::shared_ptr<NonfiniteWeights> nonfinite = std::make_shared<NonfiniteWeights>();

@@ -70,6 +70,10 @@ void add_model_options(CLI::App& command, const Context& context, ModelOptions& 
   add.option("--ctx", o.context,
              "positions of context; by default 4096, more where --max-length needs it, at most the model's",
              "上下文长度；默认 4096，--max-length 需要时更长，且不超过模型上限");
+  add.option("--draft", o.draft,
+             "a smaller model with the same tokens that guesses ahead, or none; by default the text so far "
+             "does; the answer is the same either way",
+             "用于猜测后续词元的小模型（词表须相同），或 none；默认用已有文本猜测；回答不受影响");
   add.option("--lora", o.lora, "folder of a LoRA adapter as PEFT saves it, merged into the weights at load",
              "PEFT 保存的 LoRA 适配器目录，加载时合并到权重");
   add.flag("--no-cache", o.goes_without_cache,

@@ -32,7 +32,8 @@ struct ModelOptions {
   int n_threads = 0;
   int64_t context = 0;  ///< 0: 4096, or what max_length needs; at most the model's
   bool is_strict = false;
-  std::string lora;  ///< folder of an adapter to merge in; empty: none
+  std::string draft;  ///< model that guesses tokens ahead; empty: n-grams do; "none": nobody
+  std::string lora;   ///< folder of an adapter to merge in; empty: none
   bool allows_nonfinite = false;
   bool goes_without_cache = false;
 

@@ -32,6 +32,9 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
   json["timings"]["total_s"] = answer.timings.total_s;
   json["timings"]["tpot_s"] = gap_s ? OrderedJson(*gap_s) : OrderedJson(nullptr);
   json["timings"]["decode_tokens_per_s"] = gap_s ? OrderedJson(1 / *gap_s) : OrderedJson(nullptr);
+  json["speculation"] = {{"kind", name_of(model.engine->options().speculation)},
+                         {"drafted", answer.n_drafted},
+                         {"accepted", answer.n_accepted}};
   json["device_kind"] = model.device->info().device_kind;
   json["seed"] = *settings.seed;
   json["is_synthetic"] = model.is_synthetic();
@@ -65,9 +68,14 @@ void run(const RunOptions& options, Context& context) {
     print("\n");
     const std::optional<double> gap_s = tpot_s(answer);
     const std::string speed = gap_s ? fmt::format("{:.1f}", 1 / *gap_s) : "–";
-    note(trf(context.lang, "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens, load {:.2f} s, seed {}]\n",
-             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元，加载 {:.2f} 秒，种子 {}]\n",
-             answer.ids.size(), speed, answer.timings.ttft_s, answer.n_prompt, model->load_s,
+    const std::string guessed = answer.n_drafted == 0
+                                    ? std::string()
+                                    : trf(context.lang, ", {} of {} guessed tokens right",
+                                          "，猜对 {}/{} 词元", answer.n_accepted, answer.n_drafted);
+    note(trf(context.lang,
+             "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens{}, load {:.2f} s, seed {}]\n",
+             "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元{}，加载 {:.2f} 秒，种子 {}]\n",
+             answer.ids.size(), speed, answer.timings.ttft_s, answer.n_prompt, guessed, model->load_s,
              *settings.seed));
   }
   if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "run", answer.error);

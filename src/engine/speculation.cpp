@@ -17,8 +17,8 @@ constexpr int32_t kWidening = 4;
 /// Guesses must promise this much more speed than none: estimates are noisy.
 constexpr double kMargin = 1.1;
 /// A mean is believed for this many steps per time it was seen, then it is tried again.
-constexpr int64_t kStepsPerSight = 32;
-constexpr int64_t kMaxSights = 16;
+constexpr int64_t kStepsPerSight = 64;
+constexpr int64_t kMaxSights = 8;
 /// How often an old right or wrong guess still counts at the next, and how many guesses the first estimate
 /// is.
 constexpr double kFading = 0.95;
@@ -38,11 +38,12 @@ bool StepCosts::is_known(int32_t n_rows) const {
 void StepCosts::observe(int32_t n_rows, double seconds) {
   if (by_rows_.size() <= static_cast<size_t>(n_rows)) by_rows_.resize(static_cast<size_t>(n_rows) + 1);
   Mean& mean = by_rows_[static_cast<size_t>(n_rows)];
-  if (!is_known(n_rows)) mean.n_seen = 0;
+  const bool is_forgotten = !is_known(n_rows);
   mean.seen_at = ++n_observed_;
-  // The first few are averaged; later ones may move the mean by a little only.
-  const double share = 1.0 / static_cast<double>(std::min<int64_t>(++mean.n_seen, 8));
-  const double reach = mean.n_seen <= 2 ? seconds : 0.5 * mean.seconds;
+  // The first few are averaged; later ones may move the mean by a little only, unless the last was long ago.
+  double share = 1.0 / static_cast<double>(std::min<int64_t>(++mean.n_seen, 8));
+  if (is_forgotten) share = std::max(share, 0.5);
+  const double reach = mean.n_seen <= 2 ? seconds : (is_forgotten ? 2.0 : 0.5) * mean.seconds;
   mean.seconds += share * std::clamp(seconds - mean.seconds, -reach, reach);
 }
 

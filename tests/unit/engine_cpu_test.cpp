@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/dispatch.h"
 #include "engine/engine.h"
 #include "format/synthetic.h"
 #include "unit/text_vocab.h"
@@ -12,12 +13,13 @@ namespace {
 
 /// A device with the tiny model on it.
 struct Loaded {
-  explicit Loaded(Precision precision, int n_threads)
-      : device(CpuBackend().open(0, options_of(precision, n_threads))),
+  explicit Loaded(Precision precision, int n_threads, const std::string& isa = {})
+      : device(CpuBackend().open(0, options_of(precision, n_threads, isa))),
         model(load_llama(*open_synthetic("tiny"), device->ops(), 256)),
         tokenizer(test::small_spec({}, {})) {}
-  static DeviceOptions options_of(Precision precision, int n_threads) {
+  static DeviceOptions options_of(Precision precision, int n_threads, const std::string& isa) {
     DeviceOptions options;
+    options.isa = isa;
     options.precision = precision;
     options.n_threads = n_threads;
     return options;
@@ -129,6 +131,79 @@ TEST_P(EngineOnCpu, ScoresAreTheLogitsThatDecodingSees) {
     }
   });
   EXPECT_EQ(n_checked, 30);
+}
+
+/// Short prompts, half of them repeating themselves, at temperature 0 and 0.7.
+std::vector<Request> short_requests() {
+  std::vector<Request> made(4);
+  for (size_t i = 0; i < made.size(); ++i) {
+    const size_t period = i < 2 ? 5 : 1000;
+    for (size_t j = 0; j < 16 + i; ++j) {
+      made[i].prompt.push_back(static_cast<int32_t>((j % period * 29 + i) % 256));
+    }
+    made[i].sampling.temperature = i % 2 == 0 ? 0 : 0.7;
+    made[i].sampling.sample = i;
+    made[i].max_new_tokens = 16;
+  }
+  made[3].sampling.repetition_penalty = 1.2;
+  made[3].sampling.frequency_penalty = 0.1;
+  return made;
+}
+
+std::vector<std::vector<int32_t>> short_answers(Engine& engine) {
+  std::vector<RequestId> ids;
+  for (const Request& request : short_requests()) ids.push_back(engine.submit(request));
+  while (engine.step()) engine.check_integrity();
+  std::vector<std::vector<int32_t>> answers;
+  for (const RequestId id : ids) answers.push_back(engine.take(id).ids);
+  return answers;
+}
+
+TEST(EngineSpeculation, ChangesNoTokenOnAnyPathWithAnyBatchChunkAndThreads) {
+  struct Shape {
+    int32_t n_sequences, chunk;
+  };
+  constexpr Shape kShapes[] = {{1, 512}, {1, 1}, {2, 7}, {8, 512}, {8, 1}};
+  for (const cpu::KernelTable* kernels : cpu::available_kernels()) {
+    std::vector<std::vector<int32_t>> expected;
+    int64_t n_accepted = 0;
+    for (const int n_threads : {1, 2, 4}) {
+      Loaded loaded(Precision::kFast, n_threads, std::string(kernels->isa));
+      for (const Shape shape : kShapes) {
+        for (const SpeculationKind kind :
+             {SpeculationKind::kOff, SpeculationKind::kNgram, SpeculationKind::kDraft}) {
+          EngineOptions options{64, shape.n_sequences, shape.chunk, 0, false};
+          options.speculation = kind;
+          options.draft = &loaded.model;
+          options.n_guesses = 3;
+          Engine engine = loaded.engine(options);
+          const std::vector<std::vector<int32_t>> answers = short_answers(engine);
+          if (expected.empty()) expected = answers;
+          ASSERT_EQ(answers, expected)
+              << kernels->isa << ", threads " << n_threads << ", sequences " << shape.n_sequences
+              << ", chunks of " << shape.chunk << ", speculation " << name_of(kind);
+          n_accepted += engine.stats().n_accepted_tokens;
+        }
+      }
+    }
+    EXPECT_GT(n_accepted, 100) << kernels->isa;
+  }
+}
+
+TEST(EngineSpeculation, SurvivesPreemptionAndReusedPages) {
+  Loaded loaded(Precision::kFast, 2);
+  const std::vector<std::vector<int32_t>> expected = answers_alone(loaded);
+  const int64_t page_tokens = loaded.device->kv_layout(loaded.model.config).page_tokens;
+  for (const SpeculationKind kind : {SpeculationKind::kNgram, SpeculationKind::kDraft}) {
+    EngineOptions options{256, 4, 32, static_cast<int32_t>(192 / page_tokens), true};
+    options.speculation = kind;
+    options.draft = &loaded.model;
+    options.n_guesses = 4;
+    Engine engine = loaded.engine(options);
+    for (int turn = 0; turn < 2; ++turn) EXPECT_EQ(answers_together(engine), expected);
+    EXPECT_GT(engine.stats().n_preemptions, 0);
+    EXPECT_GT(engine.stats().n_drafted_tokens, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, EngineOnCpu, ::testing::Values(Precision::kExact, Precision::kFast),

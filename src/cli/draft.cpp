@@ -1,0 +1,47 @@
+// See draft.h.
+#include "cli/draft.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace chaski::cli {
+namespace {
+
+void check_same_tokens(const ModelText& draft, const ModelText& model) {
+  const auto refuse = [&](const std::string& how) {
+    throw Error(
+        ErrorCode::kUsage, "draft model",
+        fmt::format("{}: its tokens are not those of {}: {}", printable(draft.checkpoint->path(), 300),
+                    printable(model.checkpoint->path(), 300), how),
+        "a draft model needs the model's own tokenizer; --draft none goes without");
+  };
+  const int64_t n = model.checkpoint->config().vocab;
+  if (draft.checkpoint->config().vocab != n) {
+    refuse(fmt::format("{} of them, expected {}", draft.checkpoint->config().vocab, n));
+  }
+  const int32_t n_pieces = model.tokenizer->vocab_size();
+  if (draft.tokenizer->vocab_size() != n_pieces) {
+    refuse(fmt::format("{} have a text, expected {}", draft.tokenizer->vocab_size(), n_pieces));
+  }
+  for (int32_t id = 0; id < n_pieces; ++id) {
+    const std::string_view found = draft.tokenizer->piece(id), expected = model.tokenizer->piece(id);
+    if (found == expected) continue;
+    refuse(fmt::format("token {} is \"{}\", expected \"{}\"", id, printable(found), printable(expected)));
+  }
+}
+
+}  // namespace
+
+void set_speculation(LoadedModel& loaded, Ops& ops, const std::string& draft, EngineOptions& engine_options) {
+  engine_options.speculation = draft == "none" ? SpeculationKind::kOff : SpeculationKind::kNgram;
+  if (draft.empty() || draft == "none") return;
+  const ModelText text = open_model_text(draft);
+  check_same_tokens(text, loaded.text);
+  const int64_t context = std::min(engine_options.context, text.checkpoint->config().max_context);
+  loaded.draft = std::make_unique<LlamaModel>(load_llama(*text.checkpoint, ops, context));
+  engine_options.speculation = SpeculationKind::kDraft;
+  engine_options.draft = loaded.draft.get();
+}
+
+}  // namespace chaski::cli
