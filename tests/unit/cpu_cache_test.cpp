@@ -100,7 +100,9 @@ std::vector<fs::path> files_in(const fs::path& folder) {
   return files;
 }
 
-fs::path kept_file(const fs::path& folder) { return folder / (std::string(64, 'd') + "-fast" + cpu::kPackSuffix); }
+fs::path kept_file(const fs::path& folder) {
+  return folder / (std::string(64, 'd') + "-fast" + cpu::kPackSuffix);
+}
 
 ino_t inode_of(const fs::path& file) {
   struct stat info {};

@@ -13,7 +13,7 @@ CHASKI_ON_EVERY_PATH(CpuLinear);
 
 struct Reference {
   double value;
-  double magnitude;   ///< Σ |x w|
+  double magnitude;      ///< Σ |x w|
   double rounding_x;     ///< how far rounding x to 8 bits per 32 may move the sum
   double rounding_wide;  ///< how far rounding both to 14 bits per 32 may
 };
@@ -53,7 +53,7 @@ void expect_product(const cpu::KernelTable& kernels, Precision precision, DType 
     format_of(dtype).dequantize_row(stored.data(), row.data(), n_in);
     for (int64_t r = 0; r < n_rows; ++r) {
       const Reference expected = reference(x.view.f32() + r * n_in, row.data(), n_in);
-      const double rounding = precision == Precision::kExact         ? 0.0
+      const double rounding = precision == Precision::kExact    ? 0.0
                               : format_of(dtype).is_quantized() ? expected.rounding_x
                               : n_out > 1                       ? expected.rounding_wide
                                                                 : 0.0;

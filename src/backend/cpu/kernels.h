@@ -46,10 +46,11 @@ struct ActivationRows {
 /// halves of each block. n is a multiple of 32.
 struct Q8Row {
   int64_t n;
-  static constexpr int kScaleAt = 0;            ///< in a block's facts: f32
-  static constexpr int kMinusSumAt = 4;         ///< i32 −Σ codes
-  static constexpr int kWeightedSumAt = 8;      ///< f32 scale × Σ codes
-  static constexpr int kHalfWeightedSumsAt = 8; ///< in the facts of halves, after i32 [2] of −Σ codes: f32 [2]
+  static constexpr int kScaleAt = 0;        ///< in a block's facts: f32
+  static constexpr int kMinusSumAt = 4;     ///< i32 −Σ codes
+  static constexpr int kWeightedSumAt = 8;  ///< f32 scale × Σ codes
+  static constexpr int kHalfWeightedSumsAt =
+      8;  ///< in the facts of halves, after i32 [2] of −Σ codes: f32 [2]
   static constexpr int kFactsBytes = 16, kHalvesBytes = 16;
 
   constexpr int64_t codes_at(int64_t column) const { return column; }
@@ -71,7 +72,9 @@ struct Q16Row {
   int64_t n;
   constexpr int64_t n_blocks() const { return (n + kQ8Block - 1) / kQ8Block; }
   constexpr int64_t codes_at(int64_t column) const { return 2 * column; }
-  constexpr int64_t facts_at(int64_t column) const { return 2 * kQ8Block * n_blocks() + column / kQ8Block * 4; }
+  constexpr int64_t facts_at(int64_t column) const {
+    return 2 * kQ8Block * n_blocks() + column / kQ8Block * 4;
+  }
   constexpr int64_t halves_at(int64_t) const { return 0; }
   constexpr int64_t bytes() const { return (facts_at(n_blocks() * kQ8Block) + 63) / 64 * 64; }
 };
@@ -120,9 +123,9 @@ using AttendKernel = void (*)(const KvPiece& piece, const AttentionRows& rows, f
 
 struct KernelTable {
   const char* isa;
-  LinearKernel linear_f32[kDTypes];   ///< by DType: f32 activations, weights dequantised as stored
-  FastLinear linear_fast[kDTypes];    ///< by DType: integer activations; no kernel for formats without blocks
-  FastLinear linear_wide;             ///< for numbers packed as PanelForm::kWide
+  LinearKernel linear_f32[kDTypes];  ///< by DType: f32 activations, weights dequantised as stored
+  FastLinear linear_fast[kDTypes];   ///< by DType: integer activations; no kernel for formats without blocks
+  FastLinear linear_wide;            ///< for numbers packed as PanelForm::kWide
 
   /// Rows of Q8Row and Q16Row. A block with a NaN or infinity gets the scale NaN.
   void (*quantize_q8)(const float* x, int64_t n, std::byte* row);

@@ -59,7 +59,8 @@ CHASKI_INLINE typename V::I values_at(const std::byte* block, int first) {
 /// `n` columns from `first`, both multiples of the format's group (n but for the panel's end).
 template <PanelFormat kF>
 CHASKI_INLINE PanelView from_column(const PanelView& w, int64_t first, int64_t n) {
-  return {w.codes + first / 32 * kF.code_bytes(), w.scales + first / kF.group_columns() * kF.scale_bytes(), n};
+  return {w.codes + first / 32 * kF.code_bytes(), w.scales + first / kF.group_columns() * kF.scale_bytes(),
+          n};
 }
 
 /// Scales and minima of a group, for H vectors of rows from `lane`.

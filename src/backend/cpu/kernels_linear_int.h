@@ -7,7 +7,8 @@
 namespace chaski::cpu {
 namespace {
 
-constexpr int64_t kSliceColumns = 1024;  // that all rows go through before the next: a multiple of every group
+constexpr int64_t kSliceColumns =
+    1024;  // that all rows go through before the next: a multiple of every group
 
 /// R rows of activations from some column on, and the sums of their products with the panel's rows.
 template <class V, int R, int H>
@@ -88,10 +89,10 @@ struct DotQ8 {
                 for (int h = 0; h < H; ++h)
                   t.add_product(r, lane, h, V::to_f32(dots[r][h]), V::mul(scale[h], dx));
                 if constexpr (kF.has_minimum) {
-                  const typename V::F sum = V::set(load_as<float>(
-                      kWords == 8 ? facts + Q8Row::kWeightedSumAt
-                                  : t.halves + r * t.stride + b * Q8Row::kHalvesBytes +
-                                        Q8Row::kHalfWeightedSumsAt + 4 * kPiece));
+                  const typename V::F sum =
+                      V::set(load_as<float>(kWords == 8 ? facts + Q8Row::kWeightedSumAt
+                                                        : t.halves + r * t.stride + b * Q8Row::kHalvesBytes +
+                                                              Q8Row::kHalfWeightedSumsAt + 4 * kPiece));
                   CHASKI_UNROLL
                   for (int h = 0; h < H; ++h) t.add_product(r, lane, h, minimum[h], sum);
                 }
@@ -106,8 +107,10 @@ struct DotQ8 {
   CHASKI_INLINE static void dot(int64_t b, const std::byte* codes, int lane, const IntTile<V, R, H>& t,
                                 typename V::I (&dots)[R][H]) {
     constexpr int kZero = [] {
-      if constexpr (kIsSmall) return kF.zero;
-      else return V::kS8Bias;
+      if constexpr (kIsSmall)
+        return kF.zero;
+      else
+        return V::kS8Bias;
     }();
     CHASKI_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -162,40 +165,39 @@ struct DotQ16 {
   template <class V, int R, int H>
   CHASKI_INLINE static void run(const PanelView& w, int lane, IntTile<V, R, H>& t) {
     static_assert(kF.piece_columns == 32 && kF.kind != CodeKind::kUnsigned);
-    for_pieces<V, kF, H>(
-        w, lane, t.prefetches,
-        [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
-            CHASKI_INLINE_LAMBDA {
-              typename V::I dots[R][H];
-              CHASKI_UNROLL
-              for (int r = 0; r < R; ++r) {
-                CHASKI_UNROLL
-                for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(0);
-              }
-              unrolled<8>([&]<int kFour>() CHASKI_INLINE_LAMBDA {
-                typename V::I pairs[2][H];
-                CHASKI_UNROLL
-                for (int h = 0; h < H; ++h)
-                  load_pairs<V, kFour>(codes, lane + h * V::kLanes, pairs[0][h], pairs[1][h]);
-                CHASKI_UNROLL
-                for (int half = 0; half < 2; ++half) {
-                  CHASKI_UNROLL
-                  for (int r = 0; r < R; ++r)
-                    V::dot_pairs(dots[r], pairs[half], t.code(r, b * 64 + 8 * kFour + 4 * half));
-                }
-              });
-              typename V::F scale[H];
-              CHASKI_UNROLL
-              for (int h = 0; h < H; ++h) scale[h] = scales.scale(piece, h);
-              CHASKI_UNROLL
-              for (int r = 0; r < R; ++r) {
-                const typename V::F dx = V::set(load_as<float>(t.facts + r * t.stride + 4 * b));
-                CHASKI_UNROLL
-                for (int h = 0; h < H; ++h)
-                  t.add_product(r, lane, h, V::to_f32(dots[r][h]), V::mul(scale[h], dx));
-              }
-              if constexpr (IntTile<V, R, H>::kIsInMemory) CHASKI_FORGET_REGISTERS;
-            });
+    for_pieces<V, kF, H>(w, lane, t.prefetches,
+                         [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes,
+                                         const auto& scales) CHASKI_INLINE_LAMBDA {
+                           typename V::I dots[R][H];
+                           CHASKI_UNROLL
+                           for (int r = 0; r < R; ++r) {
+                             CHASKI_UNROLL
+                             for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(0);
+                           }
+                           unrolled<8>([&]<int kFour>() CHASKI_INLINE_LAMBDA {
+                             typename V::I pairs[2][H];
+                             CHASKI_UNROLL
+                             for (int h = 0; h < H; ++h)
+                               load_pairs<V, kFour>(codes, lane + h * V::kLanes, pairs[0][h], pairs[1][h]);
+                             CHASKI_UNROLL
+                             for (int half = 0; half < 2; ++half) {
+                               CHASKI_UNROLL
+                               for (int r = 0; r < R; ++r)
+                                 V::dot_pairs(dots[r], pairs[half], t.code(r, b * 64 + 8 * kFour + 4 * half));
+                             }
+                           });
+                           typename V::F scale[H];
+                           CHASKI_UNROLL
+                           for (int h = 0; h < H; ++h) scale[h] = scales.scale(piece, h);
+                           CHASKI_UNROLL
+                           for (int r = 0; r < R; ++r) {
+                             const typename V::F dx = V::set(load_as<float>(t.facts + r * t.stride + 4 * b));
+                             CHASKI_UNROLL
+                             for (int h = 0; h < H; ++h)
+                               t.add_product(r, lane, h, V::to_f32(dots[r][h]), V::mul(scale[h], dx));
+                           }
+                           if constexpr (IntTile<V, R, H>::kIsInMemory) CHASKI_FORGET_REGISTERS;
+                         });
   }
 
  private:

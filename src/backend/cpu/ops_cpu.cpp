@@ -155,7 +155,7 @@ CpuOps::LinearJob CpuOps::job(const TensorView& x, WeightId id, const TensorView
 }
 
 CpuOps::Staged CpuOps::stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
-                              std::span<const LinearJob> jobs) {
+                             std::span<const LinearJob> jobs) {
   const int64_t n = x.n_cols();
   const auto wants = [&](ActivationForm form) {
     return std::any_of(jobs.begin(), jobs.end(), [&](const LinearJob& j) {

@@ -91,7 +91,7 @@ class CpuOps : public Ops {
   void pack(const WeightSource& source, Packed& w);
   /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.
   Staged stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,
-                         std::span<const LinearJob> jobs);
+               std::span<const LinearJob> jobs);
   /// All jobs on [norm of] x, in row blocks that the staging holds.
   void norm_linear(const TensorView& x, const float* gain, float eps, const TensorView& normed,
                    std::span<const LinearJob> jobs);

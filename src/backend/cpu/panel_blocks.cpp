@@ -201,8 +201,8 @@ void unpack_blocks(DType dtype, const PanelView& panel, int64_t lane, float* out
   }
 }
 
-// Wide: a code is the number over a power of two, chosen so that the largest of the block has 13 bits. What is
-// within a 32nd of the largest keeps all bits of a bf16.
+// Wide: a code is the number over a power of two, chosen so that the largest of the block has 13 bits. What
+// is within a 32nd of the largest keeps all bits of a bf16.
 
 namespace {
 
@@ -213,9 +213,7 @@ int exponent_of(uint32_t largest_bits) {
   if (largest_bits >= 0x7f800000u) return kNoNumber;
   return std::max(static_cast<int>(largest_bits >> 23) - 127 - 12, -126);
 }
-float power_of_two(int exponent) {
-  return std::bit_cast<float>(static_cast<uint32_t>(exponent + 127) << 23);
-}
+float power_of_two(int exponent) { return std::bit_cast<float>(static_cast<uint32_t>(exponent + 127) << 23); }
 
 /// Columns k … k + 31 of a row, zeros beyond its end.
 void load_numbers(DType dtype, const std::byte* row, int64_t k, int64_t n, float (&out)[32]) {
@@ -263,11 +261,12 @@ void unpack_wide(const PanelView& panel, int64_t lane, float* out) {
     const int64_t block = k / 32;
     const int at = static_cast<int>(k % 32 / 4 * 4) + kPairOrder[k % 4];  // among the block's codes
     int16_t code;
-    std::memcpy(&code,
-                panel.codes + block * kWideFormat.code_bytes() + 4 * (at / 2 * kPanelRows + lane) + 2 * (at % 2),
-                2);
+    std::memcpy(
+        &code,
+        panel.codes + block * kWideFormat.code_bytes() + 4 * (at / 2 * kPanelRows + lane) + 2 * (at % 2), 2);
     const int exponent = static_cast<int8_t>(panel.scales[block * kPanelRows + lane]);
-    const float scale = exponent == kNoNumber ? std::numeric_limits<float>::infinity() : power_of_two(exponent);
+    const float scale =
+        exponent == kNoNumber ? std::numeric_limits<float>::infinity() : power_of_two(exponent);
     out[k] = static_cast<float>(code) * scale;
   }
 }

@@ -1,4 +1,5 @@
-// Blocks, and numbers made wide, between their stored form and the panel's. How panels keep them: panel_format.h.
+// Blocks, and numbers made wide, between their stored form and the panel's. How panels keep them:
+// panel_format.h.
 #pragma once
 
 #include "backend/cpu/kernels.h"
