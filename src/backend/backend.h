@@ -31,9 +31,9 @@ struct DeviceInfo {
 
 struct DeviceOptions {
   Precision precision = Precision::kFast;
-  int n_threads = 0;     ///< 0: as many as the machine has cores for us
-  std::string isa;       ///< force a code path ("scalar", "avx2", …); empty: the best there is
-  std::string kv_dtype;  ///< "f32", "f16", "bf16"; empty: the device's choice
+  int n_threads = 0;              ///< 0: as many as the machine has cores for us
+  std::string isa;                ///< force a code path ("scalar", "avx2", …); empty: the best there is
+  std::string kv_dtype;           ///< "f32", "f16", "bf16"; empty: the device's choice
   std::string cache_folder = {};  ///< where weights may be kept as the device holds them; empty: nowhere
 };
 
