@@ -135,8 +135,6 @@ struct KernelTable {
   void (*add)(const float* x, const float* y, int64_t n, float* out);
   /// Rotate one head in place: pairs (d, d + half) by cosines [half] and sines [half].
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
-  /// f32, f16 or bf16 numbers to f32.
-  void (*widen)(const void* from, DType dtype, int64_t n, float* to);
   AttendKernel attend[kDTypes];  ///< by the cache's DType: f32, f16, bf16, q8_0
   /// total = both together, for n heads of `stride` dimensions.
   void (*merge)(const AttentionPart& part, int64_t n, int64_t stride, const AttentionPart& total);

@@ -61,7 +61,6 @@ constexpr KernelTable make_table(const char* isa) {
   t.swiglu = swiglu<V>;
   t.add = add<V>;
   t.rope = rope<V>;
-  t.widen = widen<V>;
   t.attend[static_cast<int>(DType::kF32)] = attend<V, KvF32>;
   t.attend[static_cast<int>(DType::kF16)] = attend<V, KvF16>;
   t.attend[static_cast<int>(DType::kBF16)] = attend<V, KvBF16>;

@@ -60,24 +60,6 @@ void rope(float* head, const float* cosines, const float* sines, int64_t half) {
 }
 
 template <class V>
-void widen(const void* from, DType dtype, int64_t n, float* to) {
-  const auto* bytes = static_cast<const std::byte*>(from);
-  if (dtype == DType::kF32) {
-    __builtin_memcpy(to, from, static_cast<size_t>(n) * 4);
-    return;
-  }
-  const bool is_half = dtype == DType::kF16;
-  const auto load = [&](const std::byte* p) { return is_half ? V::load_f16(p) : V::load_bf16(p); };
-  int64_t i = 0;
-  for (; i + V::kLanes <= n; i += V::kLanes) V::store(to + i, load(bytes + 2 * i));
-  if (i < n) {
-    std::byte rest[2 * V::kLanes] = {};
-    for (int64_t j = 0; j < 2 * (n - i); ++j) rest[j] = bytes[2 * i + j];
-    store_part<V>(to + i, n - i, load(rest));
-  }
-}
-
-template <class V>
 int32_t argmax(const float* x, int64_t n) {
   // As in quantize_q8: a NaN has the largest bits of all.
   typename V::I most = V::set_i(0);
