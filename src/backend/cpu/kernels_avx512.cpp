@@ -28,9 +28,6 @@ struct Avx512 {
   CHASKI_INLINE static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   CHASKI_INLINE static void store_i(int32_t* p, I x) { _mm512_storeu_si512(p, x); }
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm512_cvtph_ps(half(p)); }
-  CHASKI_INLINE static F load_bf16(const std::byte* p) {
-    return from_bits(shl<16>(_mm512_cvtepu16_epi32(half(p))));
-  }
   CHASKI_INLINE static void load_bf16_pair(const std::byte* p, F& even, F& odd) {
     const I both = load_i(p);
     even = from_bits(shl<16>(both));

@@ -35,9 +35,6 @@ struct Avx2 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
   }
   CHASKI_INLINE static F load_f16(const std::byte* p) { return _mm256_cvtph_ps(half(p)); }
-  CHASKI_INLINE static F load_bf16(const std::byte* p) {
-    return from_bits(shl<16>(_mm256_cvtepu16_epi32(half(p))));
-  }
   CHASKI_INLINE static void load_bf16_pair(const std::byte* p, F& even, F& odd) {
     const I both = load_i(p);
     even = from_bits(shl<16>(both));
