@@ -8,6 +8,7 @@ be there first peers_rivals.py's.
     peers.py --render --docs DIR
 
 --prepare  build and install what is compared, make the models; nothing is measured
+--quality  perplexity, KL divergence and greedy tokens beside llama.cpp's instead of speed; with --prepare, what that needs too
 --isa      hold both to this code path (avx2); otherwise each takes the best it has
 --rival    another program that takes llama-bench's options, or a folder of llama.cpp's tools
 --quick    one round, fewer tokens: to see that all of it runs
@@ -31,6 +32,7 @@ import time
 import peers_rivals
 import peers_table
 import peers_texts
+import quality_table
 from peers_programs import Chaski, Failed, LlamaCpp, Roofline, TIME_LIMIT_S, TookTooLong, Transformers, busy_neighbour, run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -403,7 +405,24 @@ def prepare(args, prepared):
     peers_rivals.prepare_models(prepared, chaski, pathlib.Path(args.models))
     default_model = next(iter((pathlib.Path(args.home) / "models" / "default").glob("*.gguf")))
     peers_rivals.prepare_llama(prepared, default_model, args.threads)
+    if args.quality:
+        peers_rivals.prepare_quality(prepared, tools)
     say("all is there; now `./dev bench peers`")
+
+
+def quality(args, prepared):
+    """Of the model that was never quantised what was kept; the default model beside llama.cpp is measured where it can be."""
+    kept = ROOT / "docs" / "benchmarks"
+    print(peers_table.quality_section(json.loads((kept / "quality-tiny.json").read_text(encoding="utf-8")), args.lang))
+    python, default = prepared.facts.get("python"), kept / "quality-default.json"
+    if not python or not peers_rivals.installed(python, "llama-cpp-python"):
+        print(f"\n{quality_table.default_model(json.loads(default.read_text(encoding='utf-8')), args.lang)}\n")
+        return say("kept figures; to measure the default model here, first run `./dev bench peers --prepare --quality`")
+    model = next(iter(sorted((pathlib.Path(args.home) / "models" / "default").glob("*.gguf"))))
+    command = [python, ROOT / "bench" / "quality_default.py", "--chaski", args.chaski, "--score-logits",
+               pathlib.Path(args.chaski).parent / "score_logits", "--gguf", model, "--isa", args.isa, "--threads", args.threads,
+               "--json", default, "--update-docs", ROOT / "docs"]
+    return subprocess.run([str(part) for part in command], check=False).returncode
 
 
 def main():
@@ -411,11 +430,10 @@ def main():
     prepared = peers_rivals.Prepared(args.cache)
     if args.render:
         return write_docs(args.docs or ROOT / "docs" / "benchmarks")
-    if args.quality:
-        quality = json.loads((ROOT / "docs" / "benchmarks" / "quality-tiny.json").read_text(encoding="utf-8"))
-        return print(peers_table.quality_section(quality, args.lang))
     if args.prepare:
         return prepare(args, prepared)
+    if args.quality:
+        return quality(args, prepared)
     if not args.llama and not prepared.llama_folder(args.isa):
         sys.exit("peers: nothing to compare with is built yet; run `./dev bench peers --prepare` first")
     session = Session(args, prepared)

@@ -173,6 +173,13 @@ def prepare_python(prepared, tools, wants_transformers):
                   transformers=installed(python, "transformers") if installed(python, "torch") else "")
 
 
+def prepare_quality(prepared, tools):
+    """llama.cpp as a Python module, for its logits; with what else compares logits."""
+    say("installing tools/peers-heavy.txt (gigabytes; llama.cpp is built once more)")
+    must([prepared.facts["python"], "-m", "pip", "install", "-q", "-r", tools / "peers-heavy.txt"], prepared.cache / "pip.log",
+         "installing tools/peers-heavy.txt")
+
+
 def ranks_of(prepared):
     done = subprocess.run([prepared.facts["python"], "-c", "import importlib.util as u; print(u.find_spec('llama_models')"
                            ".submodule_search_locations[0])"], capture_output=True, text=True, check=True)

@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
-"""How far `fast` is from `exact`, per weight format: mean and largest KL divergence, and how often the best token is the
-same. The numbers of docs/en/precision.md.
+"""How far `fast` is from `exact`, per weight format of a real small model: mean and largest KL divergence, and how often
+the best token is the same; with --llama-cpp also for llama.cpp reading the same file. A table of docs/en/precision.md.
 
-    precision_kl.py --score-logits PROGRAM --gguf SMOLLM2.gguf [--isa PATH] [--work DIR]
+    precision_kl.py --score-logits PROGRAM --chaski PROGRAM --gguf SMOLLM2.gguf [--llama-cpp] [--isa PATH]
+                    [--positions 512] [--update-docs docs]
 
-SmolLM2's weights (dequantised) are written anew in each format by PyPI gguf; Q6_K, which does not fit its rows of 576,
-is measured on synthetic weights.
+SmolLM2's weights (dequantised) are written anew in each format by PyPI gguf. Its rows of 576 do not fit the formats with
+blocks of 256: bench/quality.py measures those, on a model that was never quantised.
 """
 import argparse
+import datetime
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 import gguf
 import numpy as np
 
-TEXT = ("The process of making bread begins with flour, water, salt and yeast. Machine learning is a branch of computer "
-        "science in which programs improve with data. 机器学习让计算机从数据中学习规律。 def add(a, b):\n    return a + b\n")
+import quality_table
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FORMATS = ["BF16", "F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
 
 
 def log_softmax(x):
@@ -48,40 +53,86 @@ def rewrite(source, target, name):
     writer.close()
 
 
-def logits(program, model, ids, precision, isa, vocab):
-    command = [program, str(model), "--precision", precision] + (["--isa", isa] if isa else [])
-    run = subprocess.run(command, input=(json.dumps(ids) + "\n").encode(), capture_output=True)
+def by_chaski(args, model, windows, precision):
+    command = [args.score_logits, str(model), "--precision", precision] + (["--isa", args.isa] if args.isa else [])
+    run = subprocess.run(command, input="\n".join(map(json.dumps, windows)).encode(), capture_output=True)
     if run.returncode != 0:
         raise SystemExit(run.stderr.decode())
-    return np.frombuffer(run.stdout, np.float32).reshape(-1, vocab)
+    return log_softmax(np.frombuffer(run.stdout, np.float32).reshape(sum(map(len, windows)), -1))
+
+
+def by_llama_cpp(model, windows):
+    sys.path.insert(0, str(ROOT / "tests/peers"))
+    import peer_models
+
+    rival = peer_models.LlamaCpp(model, max(map(len, windows)))
+    logits = log_softmax(np.concatenate([rival.logits(ids) for ids in windows]))
+    rival.close()
+    return logits
+
+
+def isa_of(args):
+    command = [args.chaski, "bench", "synthetic:tiny", "-p", "4", "-n", "0", "--repeat", "1", "-o", "json"]
+    command += ["--isa", args.isa] if args.isa else []
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]["isa"]
+
+
+def windows_of(args):
+    """The text's beginning and its end, which is in another language."""
+    run = subprocess.run([args.chaski, "tokenize", args.gguf], input=args.text.read_bytes(), capture_output=True, check=True)
+    ids = json.loads(run.stdout)
+    half = args.positions // 2
+    return [ids[:half], ids[-half:]]
+
+
+HEADS = {
+    "en": ["format", "mean KL: fast", "llama.cpp", "fast ÷ llama.cpp", "largest KL: fast", "llama.cpp",
+           "same best token: fast", "llama.cpp"],
+    "zh": ["格式", "平均 KL：fast", "llama.cpp", "fast ÷ llama.cpp", "最大 KL：fast", "llama.cpp", "首选词元一致：fast", "llama.cpp"],
+}
+FACTS = {"en": "{date}, {machine}, path {isa}, 2 threads, {n} positions of bench/quality_text.txt:",
+         "zh": "{date}，{machine}，代码路径 {isa}，2 线程，bench/quality_text.txt 的 {n} 个位置："}
+
+
+def row_of(name, exact, fast, rival):
+    def facts(other):
+        if other is None:
+            return ["–"] * 3, 0
+        kl = (np.exp(exact) * (exact - other)).sum(-1)
+        same = (exact.argmax(-1) == other.argmax(-1)).mean()
+        return [f"{kl.mean():.2g}", f"{kl.max():.2g}", f"{100 * same:.1f} %"], kl.mean()
+
+    (ours, our_kl), (theirs, their_kl) = facts(fast), facts(rival)
+    ratio = f"{our_kl / their_kl:.2f}" if their_kl > 0 else "–"
+    return [name, ours[0], theirs[0], ratio, ours[1], theirs[1], ours[2], theirs[2]]
 
 
 def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--score-logits", required=True)
-    args.add_argument("--tokenize", help="the chaski program; without it the ids are drawn at random")
+    args.add_argument("--chaski", required=True)
     args.add_argument("--gguf", required=True)
+    args.add_argument("--llama-cpp", action="store_true")
     args.add_argument("--isa", default="")
+    args.add_argument("--positions", type=int, default=512)
+    args.add_argument("--text", type=pathlib.Path, default=ROOT / "bench" / "quality_text.txt")
+    args.add_argument("--update-docs", type=pathlib.Path, help="the docs folder")
     args = args.parse_args()
-    ids = json.loads(subprocess.run([args.tokenize, "tokenize", args.gguf], input=TEXT.encode(), capture_output=True,
-                                    check=True).stdout) if args.tokenize else np.random.default_rng(0).integers(
-                                        3, 49152, 96).tolist()
-    print("| weights | format | positions | mean KL | largest KL | same best token |\n| --- | --- | --- | --- | --- | --- |")
+    windows, rows = windows_of(args), []
+    print(" | ".join(HEADS["en"]), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [("SmolLM2-135M", name, pathlib.Path(folder) / "m.gguf") for name in ["BF16", "F16", "Q8_0", "Q4_0", "Q4_1"]]
-        jobs.append(("synthetic:tiny", "Q6_K", "synthetic:tiny@q6_k"))
-        for weights, name, model in jobs:
-            vocab, some = 49152, ids
-            if isinstance(model, str):
-                vocab, some = 512, [i % 256 for i in ids]
-            else:
-                model.unlink(missing_ok=True)
-                rewrite(args.gguf, str(model), name)
-            exact = log_softmax(logits(args.score_logits, model, some, "exact", args.isa, vocab))
-            fast = log_softmax(logits(args.score_logits, model, some, "fast", args.isa, vocab))
-            kl = (np.exp(exact) * (exact - fast)).sum(-1)
-            same = (exact.argmax(-1) == fast.argmax(-1)).mean()
-            print(f"| {weights} | {name} | {len(some)} | {kl.mean():.2g} | {kl.max():.2g} | {100 * same:.1f} % |", flush=True)
+        for name in FORMATS:
+            model = pathlib.Path(folder) / "m.gguf"
+            model.unlink(missing_ok=True)
+            rewrite(args.gguf, str(model), name)
+            rows.append(row_of(name, by_chaski(args, model, windows, "exact"), by_chaski(args, model, windows, "fast"),
+                               by_llama_cpp(model, windows) if args.llama_cpp else None))
+            print(" | ".join(rows[-1]), flush=True)
+    for lang in ("en", "zh") if args.update_docs else ():
+        facts = FACTS[lang].format(date=datetime.date.today().isoformat(), machine=quality_table.machine(),
+                                   isa=isa_of(args), n=sum(map(len, windows)))
+        quality_table.replace(args.update_docs / lang / "precision.md",
+                              {"kl": f"{facts}\n\n{quality_table.markdown(HEADS[lang], rows)}"})
 
 
 if __name__ == "__main__":

@@ -1,26 +1,28 @@
 #!/usr/bin/env python3
 """What each number format costs: size, perplexity, KL divergence and agreement of the best token, on a model whose
-weights were never quantised; and chaski's quantiser beside llama.cpp's. The tables of docs/en/formats.md.
+weights were never quantised; and chaski's quantiser beside llama.cpp's. The tables of docs/en/formats.md and precision.md.
 
     quality.py --chaski PROGRAM --score-logits PROGRAM --model FOLDER --convert convert_hf_to_gguf.py
                [--formats f16,…] [--json OUT.json] [--update-docs docs] [--from-json IN.json] [--ctx 256] [--stride 240]
 
 FOLDER is what tools/train_tiny.py writes, heldout.txt with it. Perplexity: chaski perplexity at --precision exact, of
 chaski's file and of llama.cpp's of the same format, and at fast. KL and best token: against the unquantised folder at
-exact, over the first windows of the text; over these llama.cpp runs both files too.
+exact, over the first windows of the text; over these llama.cpp runs both files too. What rounding costs: KL of fast and
+of llama.cpp to exact, all on our file.
 Needs torch, transformers, gguf, llama-cpp-python; runs in minutes.
 """
 import argparse
 import datetime
 import json
 import pathlib
-import re
 import sys
 import tempfile
 
 import gguf
 import numpy as np
 import torch
+
+import quality_table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/peers"))
@@ -43,7 +45,7 @@ class Sample:
         self.windows = [ids[i:i + context] for i in range(0, len(ids), context)][:N_WINDOWS]
         self.reference = chaski.logits(model, self.windows, vocab)
 
-    def _facts(self, logits):
+    def facts(self, logits):
         kl = peers.kl_divergence(self.reference, logits)
         targets, scored, begin = [], [], 0
         for window in self.windows:
@@ -55,13 +57,22 @@ class Sample:
                 "top1": float((self.reference.argmax(-1) == logits.argmax(-1)).mean())}
 
     def by_chaski(self, model, precision):
-        return self._facts(self.chaski.logits(model, self.windows, self.vocab, precision))
+        return self.chaski.logits(model, self.windows, self.vocab, precision)
 
     def by_llama_cpp(self, model):
         rival = peers.LlamaCpp(model, self.context)
         logits = np.concatenate([rival.logits(window) for window in self.windows])
         rival.close()
-        return self._facts(logits)
+        return logits
+
+    def of_file(self, ours, theirs):
+        """Facts of either program on either file; and the KL to exact of what rounds, on our file."""
+        exact, fast, rival = self.by_chaski(ours, "exact"), self.by_chaski(ours, "fast"), self.by_llama_cpp(ours)
+        sample = {"exact": self.facts(exact), "fast": self.facts(fast), "rival": self.facts(rival),
+                  "rivals_file": self.facts(self.by_chaski(theirs, "exact")),
+                  "rival_on_its_file": self.facts(self.by_llama_cpp(theirs))}
+        rounding = {name: float(peers.kl_divergence(exact, logits).mean()) for name, logits in (("fast", fast), ("rival", rival))}
+        return {"sample": sample, "rounding": rounding}
 
 
 def size_of(path):
@@ -97,7 +108,7 @@ def measure(args):
     with tempfile.TemporaryDirectory() as work:
         full, ours, theirs = (pathlib.Path(work) / f"{name}.gguf" for name in ("full", "ours", "theirs"))
         peers.convert_with_llama_cpp(args.convert, args.model, full, "bf16")
-        unquantised = {"exact": sample.by_chaski(args.model, "exact"), "rival": sample.by_llama_cpp(full)}
+        unquantised = {"exact": sample.facts(sample.by_chaski(args.model, "exact")), "rival": sample.facts(sample.by_llama_cpp(full))}
         print(f"unquantised: perplexity {plain:.4f}; sample: {json.dumps(unquantised)}", flush=True)
         for style in args.formats.split(","):
             chaski.quantize(args.model, ours, style)
@@ -109,30 +120,13 @@ def measure(args):
             row["perplexity_of_rivals_file"], _ = perplexity(chaski, theirs, text, "exact", args)
             row["perplexity_fast"], _ = perplexity(chaski, ours, text, "fast", args)
             row["ratio"] = row["perplexity"] / row["perplexity_of_rivals_file"]
-            row["sample"] = {"exact": sample.by_chaski(ours, "exact"), "fast": sample.by_chaski(ours, "fast"),
-                             "rivals_file": sample.by_chaski(theirs, "exact"), "rival": sample.by_llama_cpp(ours),
-                             "rival_on_its_file": sample.by_llama_cpp(theirs)}
+            row.update(sample.of_file(ours, theirs))
             rows.append(row)
             print(json.dumps(row), flush=True)
     made = json.loads((args.model / "train_tiny.json").read_text())
-    return {"date": datetime.date.today().isoformat(), "machine": machine(), "model": made, "ctx": args.ctx,
+    return {"date": datetime.date.today().isoformat(), "machine": quality_table.machine(), "model": made, "ctx": args.ctx,
             "stride": args.stride, "tokens": n_tokens, "positions": sum(map(len, sample.windows)), "perplexity": plain,
             "unquantised": unquantised, "rows": rows}
-
-
-def rounded(value):
-    """Six digits say what can be compared."""
-    if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [rounded(inner) for inner in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def machine():
-    facts = pathlib.Path("/proc/cpuinfo").read_text()
-    name = re.search(r"model name\s*: (.*)", facts)[1]
-    return f"{name}{' with AVX-512 VNNI' if 'avx512_vnni' in facts else ''}"
 
 
 def tables(result, lang):
@@ -174,16 +168,11 @@ def facts(result, lang):
 
 
 def update_docs(result, folder):
-    """Between <!-- NAME --> and <!-- end NAME --> of the page."""
     for lang in ("en", "zh"):
-        path = folder / lang / "formats.md"
-        page = path.read_text(encoding="utf-8")
-        for name, table in zip(("quality", "quantisers", "facts"), (*tables(result, lang), facts(result, lang))):
-            page, n = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)",
-                              lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page, flags=re.S)
-            if n != 1:
-                raise SystemExit(f"{path}: no place for the table {name}")
-        path.write_text(page, encoding="utf-8")
+        quality, quantisers = tables(result, lang)
+        quality_table.replace(folder / lang / "formats.md",
+                              {"quality": quality, "quantisers": quantisers, "facts": facts(result, lang)})
+        quality_table.replace(folder / lang / "precision.md", {"rounding": quality_table.rounding(result, lang)})
 
 
 def main():
@@ -201,14 +190,17 @@ def main():
     args = parser.parse_args()
     result = json.loads(args.from_json.read_text()) if args.from_json else measure(args)
     if args.json:
-        args.json.write_text(json.dumps(rounded(result)).replace(' {"format"', '\n{"format"') + "\n")
+        args.json.write_text(json.dumps(quality_table.rounded(result)).replace(' {"format"', '\n{"format"') + "\n")
     if args.update_docs:
         update_docs(result, args.update_docs)
     print("\n\n".join(tables(result, "en")))
     far = [r["format"] for r in result["rows"] if abs(r["ratio"] - 1) > MAX_RATIO]
     print(f"perplexity of our file against llama.cpp's: {'all within' if not far else ' '.join(far) + ' NOT within'} "
           f"{100 * MAX_RATIO} %")
-    return 1 if far else 0
+    worse = quality_table.rounding_failures(result)
+    print(f"KL of fast, llama.cpp reading the same file: {'all within' if not worse else ' '.join(worse) + ' NOT within'} "
+          f"{quality_table.MAX_KL_RATIO} times")
+    return 1 if far or worse else 0
 
 
 if __name__ == "__main__":

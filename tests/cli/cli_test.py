@@ -97,6 +97,21 @@ class CliTest(unittest.TestCase):
         self.assertEqual(first["ids"], again["ids"])
         self.assertNotEqual(first["ids"], self.run_json(*SHORT, "--seed", "8")["ids"])
 
+    def test_a_draft_model_guesses_ahead_and_the_answer_stays_the_same(self):
+        draft = self.home / "draft.gguf"
+        self.chaski("quantize", TINY, draft, "--format", "q4_0")
+        for settings in (["--temperature", "0"], ["--temperature", "0.7", "--seed", "3"]):
+            asked = [*settings, "--max-new-tokens", "40", "--ignore-eos", "--draft"]
+            plain, drafted = self.run_json(*asked, "none"), self.run_json(*asked, str(draft))
+            self.assertEqual(plain["speculation"], {"kind": "off", "drafted": 0, "accepted": 0})
+            self.assertEqual(drafted["speculation"]["kind"], "draft")
+            self.assertGreater(drafted["speculation"]["drafted"], 0)
+            self.assertEqual(drafted["ids"], plain["ids"])
+
+    def test_a_draft_model_with_other_tokens_is_refused(self):
+        _, err = self.chaski("run", TINY, "-p", "hello", *SHORT, "--draft", "synthetic:llama-3.2-1b", status=2)
+        self.assertIn("its tokens are not those of", err)
+
     def test_a_drawn_seed_is_told_and_repeats_the_answer(self):
         drawn = self.run_json(*SHORT)
         self.assertEqual(self.run_json(*SHORT, "--seed", str(drawn["seed"]))["ids"], drawn["ids"])
