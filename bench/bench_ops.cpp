@@ -176,8 +176,7 @@ int run(const std::vector<std::string>& args) {
     for (const BlockFormat& format : all_formats()) {
       const bool is_wanted =
           ("," + options.types + ",").find(fmt::format(",{},", format.name)) != std::string::npos;
-      const bool is_known = precision == Precision::kExact && !format.is_quantized();  // as in fast
-      if (!is_wanted || is_known) continue;
+      if (!is_wanted) continue;
       for (const int64_t n_rows : {1, 8, 256}) time_linears(options, format.dtype, n_rows);
     }
     for (const int32_t depth : {512, 4096}) {

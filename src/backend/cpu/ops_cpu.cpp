@@ -64,7 +64,8 @@ const cpu::ActivationRows& CpuOps::Staged::in(ActivationForm form) const {
 // Weights.
 
 cpu::PanelLayout CpuOps::layout_of(const WeightSource& source) const {
-  const bool may_round = precision_ == Precision::kFast && source.n_rows() > 1;
+  const bool may_round =
+      precision_ == Precision::kFast && source.n_rows() > 1 && kernels_.linear_wide.kernel != nullptr;
   return {source.dtype(), source.n_rows(), source.n_cols(),
           may_round ? cpu::PanelForm::kWide : cpu::PanelForm::kStored};
 }
@@ -232,6 +233,8 @@ void CpuOps::run_panel(const LinearJob& job, int64_t panel, const Staged& x, int
     const float* from = tile.data() + r * kPanelRows;
     if (job.is_added) {
       kernels_.add(out, from, width, out);
+    } else if (width == kPanelRows) {  // nearly all, without a call
+      std::memcpy(out, from, kPanelRows * sizeof(float));
     } else {
       std::memcpy(out, from, static_cast<size_t>(width) * sizeof(float));
     }
