@@ -1,4 +1,5 @@
-"""Prompts of bench/peers.py for the real small model, made up here. Each has a name."""
+"""Prompts of bench/peers.py for the real small model, made up here. Each has a name. Nothing in the program was set by
+them: what speculation costs and gains was tuned on others."""
 
 ARTICLE = (
     "The harbour of Velmar lies behind two long walls of grey stone. Ships from the north bring timber and salted fish, and ships "
@@ -48,7 +49,7 @@ NAMED = [
     ("json", "Write a JSON object that describes a person with a name, an age and three hobbies."),
     ("summary", f"Summarise this in one sentence: {ARTICLE}"),
     ("dialogue", "Write a dialogue between a baker and a child who wants a cake."),
-    ("compare", "What is the difference between a virus and a bacterium?"),
+    ("compare", "What is the difference between weather and climate?"),
     ("review", f"Find a mistake in this program, or say that there is none.\n\n{CODE}"),
 ]
 
