@@ -54,12 +54,13 @@ struct Case {
   StepInputs in;
   Shape shape;
 
-  Case(Memory& memory, const KvLayout& layout, const Options& options, int64_t n_rows, int32_t depth)
-      : kv(memory, layout, options.n_layers, (depth + layout.page_tokens - 1) / layout.page_tokens),
+  Case(Memory& memory, const KvLayout& wanted, const Options& options, int64_t n_rows, int32_t depth)
+      : kv(memory, wanted, options.n_layers, (depth + wanted.page_tokens - 1) / wanted.page_tokens),
         q(static_cast<size_t>(n_rows * kHeads * kDim)),
         out(q.size()),
         sequences(static_cast<size_t>(n_rows)),
         shape{n_rows, kHeads * kDim} {
+    const KvLayout& layout = kv.layout();
     std::mt19937 rng(1);
     std::normal_distribution<float> normal;
     for (float& x : q) x = normal(rng);

@@ -56,22 +56,19 @@ KvLayout KvLayout::head_major(DType dtype, int32_t page_tokens, int64_t n_kv_hea
 }
 
 KvStorage::KvStorage(Memory& memory, const KvLayout& layout, int64_t n_layers, int32_t n_pages)
-    : layout_(layout), n_pages_(n_pages) {
+    : layout_(layout), n_layers_(n_layers), n_pages_(n_pages) {
   CHECK(n_pages > 0 && n_layers > 0, "a cache of {} layers and {} pages", n_layers, n_pages);
-  const auto bytes = checked_mul<int64_t>(layout.page_bytes(), n_pages);
-  CHECK(bytes.has_value(), "a cache of {} pages is too large", n_pages);
-  for (int64_t i = 0; i < n_layers; ++i) {
-    k_.push_back(memory.allocate(static_cast<size_t>(*bytes), "the key cache"));
-    v_.push_back(memory.allocate(static_cast<size_t>(*bytes), "the value cache"));
-  }
+  const auto stride = checked_mul<int64_t>(layout.page_bytes(), 2 * n_layers);
+  const auto bytes = checked_mul<int64_t>(stride.value_or(0), n_pages);
+  CHECK(stride && bytes, "a cache of {} pages is too large", n_pages);
+  layout_.k.page = layout_.v.page = *stride / layout.element_bytes();
+  pages_ = memory.allocate(static_cast<size_t>(*bytes), "the cache of keys and values");
 }
 
 KvLayer KvStorage::layer(int64_t index) const {
-  return {k_[static_cast<size_t>(index)].data(), v_[static_cast<size_t>(index)].data(), &layout_, n_pages_};
-}
-
-int64_t KvStorage::bytes() const {
-  return 2 * static_cast<int64_t>(k_.size()) * layout_.page_bytes() * n_pages_;
+  CHECK(index >= 0 && index < n_layers_, "layer {} of {}", index, n_layers_);
+  auto* k = static_cast<std::byte*>(pages_.data()) + 2 * index * layout_.page_bytes();
+  return {k, k + layout_.page_bytes(), &layout_, n_pages_};
 }
 
 }  // namespace chaski

@@ -63,7 +63,8 @@ struct KvLayout {
 
   int64_t page_elements() const { return int64_t{page_tokens} * n_kv_heads * head_dim; }
   int64_t page_bytes() const { return row_bytes(dtype, page_elements()); }  ///< of k or of v, one layer
-  int64_t page_stride() const { return dtype == DType::kQ8_0 ? page_bytes() : page_elements(); }
+  int64_t page_stride() const { return page_bytes() / element_bytes(); }
+  int64_t element_bytes() const { return dtype == DType::kQ8_0 ? 1 : row_bytes(dtype, 1); }
 
   /// Of q8_0: the byte where element (p, t, h, d) has its scale.
   int64_t scale_at(const Strides& s, int64_t p, int64_t t, int64_t h, int64_t d) const {
@@ -85,21 +86,24 @@ struct KvLayer {
   int32_t n_pages = 0;
 };
 
-/// The cache of all layers: [n_layers] × {k, v} × [n_pages] pages.
+/// The cache of all layers: [n_pages] × [n_layers] × {k, v} pages. What holds the same tokens lies together,
+/// so that a short text touches little memory though the system hands it out in large pages.
 class KvStorage {
  public:
+  /// `layout` with any strides from page to page; layout() has this storage's.
   KvStorage(Memory& memory, const KvLayout& layout, int64_t n_layers, int32_t n_pages);
   KvStorage(const KvStorage&) = delete;
   KvStorage& operator=(const KvStorage&) = delete;
   KvLayer layer(int64_t index) const;
   const KvLayout& layout() const { return layout_; }
   int32_t n_pages() const { return n_pages_; }
-  int64_t bytes() const;
+  int64_t bytes() const { return 2 * n_layers_ * layout_.page_bytes() * n_pages_; }
 
  private:
   KvLayout layout_;
+  int64_t n_layers_;
   int32_t n_pages_;
-  std::vector<Buffer> k_, v_;
+  Buffer pages_;
 };
 
 /// The device's side of a step: views into buffers that were filled before llama_forward starts. Ops must

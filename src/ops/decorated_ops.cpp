@@ -1,6 +1,7 @@
 #include "ops/decorated_ops.h"
 
 #include <cstring>
+#include <tuple>
 
 #include "base/error.h"
 #include "ops/kv_rows.h"
@@ -201,8 +202,10 @@ void HostMirror::mirror_step(const OpCall& call) {
   rope_of_ = in.rope.data;
 
   const KvLayer& kv = call.operands.kv;
-  const int64_t bytes = kv.layout->page_bytes() * kv.n_pages;
-  mapped_.kv = {room(host_, k_, bytes), room(host_, v_, bytes), kv.layout, kv.n_pages};
+  kv_layout_ = *kv.layout;  // here the layer's pages lie one behind the other
+  kv_layout_.k.page = kv_layout_.v.page = kv_layout_.page_stride();
+  const int64_t bytes = kv_layout_.page_bytes() * kv.n_pages;
+  mapped_.kv = {room(host_, k_, bytes), room(host_, v_, bytes), &kv_layout_, kv.n_pages};
   copy_pages(call, false);
 }
 
@@ -220,10 +223,12 @@ std::set<int32_t> HostMirror::pages(const OpCall& call) const {
 
 void HostMirror::copy_pages(const OpCall& call, bool to_device) {
   const KvLayer& kv = call.operands.kv;
-  const int64_t bytes = kv.layout->page_bytes();
+  const KvLayout& layout = *kv.layout;
+  const int64_t bytes = layout.page_bytes();
   for (const int32_t page : pages(call)) {
-    for (const auto& [device, host] : {std::pair{kv.k, mapped_.kv.k}, std::pair{kv.v, mapped_.kv.v}}) {
-      auto* on_device = static_cast<std::byte*>(device) + page * bytes;
+    for (const auto& [device, host, stride] :
+         {std::tuple{kv.k, mapped_.kv.k, layout.k.page}, std::tuple{kv.v, mapped_.kv.v, layout.v.page}}) {
+      auto* on_device = static_cast<std::byte*>(device) + page * stride * layout.element_bytes();
       auto* on_host = static_cast<std::byte*>(host) + page * bytes;
       if (to_device) {
         device_.memory().copy_in(on_device, on_host, static_cast<size_t>(bytes));
@@ -267,7 +272,7 @@ std::vector<std::vector<float>> HostMirror::host_results(const OpCall& call) con
     results.push_back(as_f32(view.data, view.dtype, view.shape.n_elements()));
   }
   if (call.writes_kv) {
-    const KvLayout& layout = *call.operands.kv.layout;
+    const KvLayout& layout = kv_layout_;
     for (const auto& [data, strides] :
          {std::pair<const void*, const KvLayout::Strides&>{mapped_.kv.k, layout.k},
           {mapped_.kv.v, layout.v}}) {

@@ -125,6 +125,7 @@ class HostMirror {
   std::array<Buffer, 2> writes_;
   std::array<Buffer, 6> ints_;
   Buffer rope_, k_, v_;
+  KvLayout kv_layout_;  ///< of k_ and v_
   const void* rope_of_ = nullptr;
   std::vector<WeightId> host_ids_;  ///< by device id; −1 until first used
   std::unique_ptr<Workspace> workspace_;

@@ -36,10 +36,10 @@ KvLayout odd(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int64_t head_
 
 /// Some sequences' last tokens, each sequence with its whole history in the cache.
 struct Scene {
-  KvLayout layout;
   int64_t n_heads;
   HostMemory memory;
   KvStorage kv;
+  const KvLayout& layout = kv.layout();
   HostTensor positions, sequences, slots, page_table, rope;
   StepInputs in;
 
@@ -49,15 +49,14 @@ struct Scene {
   };
 
   Scene(const KvLayout& l, int64_t heads, const std::vector<Sequence>& wanted)
-      : layout(l),
-        n_heads(heads),
-        kv(memory, l, 1, n_pages_of(wanted)),
+      : n_heads(heads),
+        kv(memory, l, 1, n_pages_of(wanted, l.page_tokens)),
         positions(Shape{0}),
         sequences(Shape{0}),
         slots(Shape{0}),
         page_table(Shape{0}),
         rope(Shape{0}) {
-    const int32_t width = n_pages_of(wanted);
+    const int32_t width = kv.n_pages();
     std::vector<int32_t> pages(static_cast<size_t>(width));
     std::iota(pages.begin(), pages.end(), 0);
     std::shuffle(pages.begin(), pages.end(), std::mt19937(9));
@@ -98,9 +97,9 @@ struct Scene {
     in.rope = rope.view;
   }
 
-  int32_t n_pages_of(const std::vector<Sequence>& wanted) const {
+  static int32_t n_pages_of(const std::vector<Sequence>& wanted, int32_t page_tokens) {
     int32_t n = 1;  // one belongs to nobody
-    for (const Sequence& s : wanted) n += (s.length + layout.page_tokens - 1) / layout.page_tokens;
+    for (const Sequence& s : wanted) n += (s.length + page_tokens - 1) / page_tokens;
     return n;
   }
   void fill_cache() {
@@ -119,11 +118,8 @@ struct Scene {
   Shape q_shape() const { return {in.n_rows, n_heads * layout.head_dim}; }
   Shape k_shape() const { return {in.n_rows, int64_t{layout.n_kv_heads} * layout.head_dim}; }
   std::vector<std::byte> cache_bytes() const {
-    const auto bytes = static_cast<size_t>(layout.page_bytes() * kv.n_pages());
-    std::vector<std::byte> all(2 * bytes);
-    std::memcpy(all.data(), kv.layer(0).k, bytes);
-    std::memcpy(all.data() + bytes, kv.layer(0).v, bytes);
-    return all;
+    const auto* first = static_cast<const std::byte*>(kv.layer(0).k);
+    return {first, first + kv.bytes()};
   }
 };
 

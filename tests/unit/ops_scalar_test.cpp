@@ -1,4 +1,5 @@
 // The oracle against numbers worked out here, so that what all else is compared with is itself checked.
+#include "ops/kv_rows.h"
 #include "ops/scalar_ops.h"
 
 #include <gtest/gtest.h>
@@ -75,6 +76,35 @@ TEST(ScalarOps, EmbedAndGatherPickRows) {
   EXPECT_EQ(last.values, (std::vector<float>{1, 2}));
   std::vector<int32_t> outside{3};
   EXPECT_THROW(ops.embed(table, ints(outside), last.view), Error);
+}
+
+TEST(KvStorage, EveryPlaceIsItsOwnAndThoseOfAPageLieTogether) {
+  ScalarOps ops;
+  constexpr int64_t kLayers = 3;
+  for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
+    const KvStorage kv(ops.memory(), KvLayout::head_major(dtype, 4, 2, 32), kLayers, 5);
+    const KvLayout& layout = kv.layout();
+    const auto for_places = [&](auto&& act) {
+      float value = 0;
+      for (int64_t i = 0; i < kLayers * 5 * 4 * 2; ++i) {
+        const KvLayer layer = kv.layer(i % kLayers);
+        const KvPlace place{i / kLayers / 8, i / kLayers / 2 % 4, i / kLayers % 2};
+        act(layout.k, layer.k, place, ++value);
+        act(layout.v, layer.v, place, ++value);
+      }
+    };
+    std::vector<float> row(32);
+    for_places([&](const KvLayout::Strides& s, void* data, const KvPlace& place, float value) {
+      std::fill(row.begin(), row.end(), value);
+      store_kv_row(layout, s, data, place, row.data());
+    });
+    for_places([&](const KvLayout::Strides& s, void* data, const KvPlace& place, float value) {
+      load_kv_row(layout, s, data, place, row.data());
+      ASSERT_NEAR(row[31], value, 1e-3f * value);
+    });
+    EXPECT_EQ(kv.bytes(), 2 * kLayers * 5 * layout.page_bytes());
+    EXPECT_EQ(layout.k.page * layout.element_bytes(), 2 * kLayers * layout.page_bytes());
+  }
 }
 
 /// One sequence of `n` tokens through rope_append and attention on a layout; returns the attended rows.

@@ -19,8 +19,6 @@ constexpr int64_t kAppendRows = 16;       // rows that a thread takes at once: n
 constexpr int64_t kUnitsPerThread = 32;   // enough that a thread put aside delays little
 constexpr int64_t kPartFloats = 4 << 20;  // room for parts of split tiles: 16 MiB, touched as used
 
-int64_t bytes_per_element(DType dtype) { return dtype == DType::kQ8_0 ? 1 : row_bytes(dtype, 1); }
-
 /// Keys as [dim][32 tokens], values as [token][dim]: what the kernels read as it lies.
 bool is_native(const KvLayout& l) {
   return l.page_tokens == kChunkTokens && l.k.token == 1 && l.k.dim == kChunkTokens && l.v.dim == 1 &&
@@ -270,7 +268,7 @@ KvPiece Attention::Scratch::view(const Step& step, int64_t sequence, int64_t kv_
   view.v_stride = step.stride;
   const bool is_in_place = is_native(l);
   const auto native = [&](const void* data, const KvLayout::Strides& s, int64_t page) {
-    return static_cast<const std::byte*>(data) + s.at(page, 0, kv_head, 0) * bytes_per_element(l.dtype);
+    return static_cast<const std::byte*>(data) + s.at(page, 0, kv_head, 0) * l.element_bytes();
   };
   if (l.dtype == DType::kQ8_0) {
     view.k_scales_at = l.scale_at(l.k, 0, 0, kv_head, 0) - l.k.at(0, 0, kv_head, 0);
