@@ -43,7 +43,7 @@ BenchRecord bench_model(const std::string& name, const BenchOptions& options, co
   Ops& ops = model->fallback ? static_cast<Ops&>(*model->fallback) : model->device->ops();
   Progress progress(std::string(tr(context.lang, "measuring", "测量")));
   record.figures =
-      run_bench({*model->device, ops, model->model, *model->text.tokenizer}, options.plan, context.cancel,
+      run_bench({*model->device, ops, model->model, model->text.tokenizer()}, options.plan, context.cancel,
                 [&](int64_t done, int64_t total) { progress.show(done, total); });
   record.peak_rss_bytes = peak_rss_bytes();
   return record;

@@ -20,12 +20,12 @@ void check_same_tokens(const ModelText& draft, const ModelText& model) {
   if (draft.checkpoint->config().vocab != n) {
     refuse(fmt::format("{} of them, expected {}", draft.checkpoint->config().vocab, n));
   }
-  const int32_t n_pieces = model.tokenizer->vocab_size();
-  if (draft.tokenizer->vocab_size() != n_pieces) {
-    refuse(fmt::format("{} have a text, expected {}", draft.tokenizer->vocab_size(), n_pieces));
+  const int32_t n_pieces = model.tokenizer().vocab_size();
+  if (draft.tokenizer().vocab_size() != n_pieces) {
+    refuse(fmt::format("{} have a text, expected {}", draft.tokenizer().vocab_size(), n_pieces));
   }
   for (int32_t id = 0; id < n_pieces; ++id) {
-    const std::string_view found = draft.tokenizer->piece(id), expected = model.tokenizer->piece(id);
+    const std::string_view found = draft.tokenizer().piece(id), expected = model.tokenizer().piece(id);
     if (found == expected) continue;
     refuse(fmt::format("token {} is \"{}\", expected \"{}\"", id, printable(found), printable(expected)));
   }

@@ -92,25 +92,36 @@ std::string resolve_model(const std::string& name) {
               "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
 }
 
+namespace {
+
+ModelText::Language language_of(const Checkpoint& checkpoint) {
+  ModelText::Language language{tokenizer_of(checkpoint), nullptr};
+  const Tokenizer& tokenizer = language.tokenizer;
+  if (!checkpoint.chat_template().empty()) {
+    language.chat_template = std::make_unique<ChatTemplate>(
+        checkpoint.chat_template(), piece_or_empty(tokenizer, tokenizer.bos()),
+        piece_or_empty(tokenizer, tokenizer.eos()),
+        special_tokens_of(checkpoint.tokenizer(), tokenizer, checkpoint.path() + "/tokenizer_config.json"));
+  }
+  return language;
+}
+
+}  // namespace
+
 ModelText open_model_text(const std::string& name) {
   const Stopwatch since_start;
   ModelText text;
   text.checkpoint =
       Checkpoint::open(resolve_model(name), std::make_shared<DigestMemo>(chaski_home() / "cache/hashes"));
-  text.tokenizer = std::make_unique<Tokenizer>(tokenizer_of(*text.checkpoint));
-  if (!text.checkpoint->chat_template().empty()) {
-    text.chat_template = std::make_unique<ChatTemplate>(
-        text.checkpoint->chat_template(), piece_or_empty(*text.tokenizer, text.tokenizer->bos()),
-        piece_or_empty(*text.tokenizer, text.tokenizer->eos()),
-        special_tokens_of(text.checkpoint->tokenizer(), *text.tokenizer,
-                          text.checkpoint->path() + "/tokenizer_config.json"));
-  }
+  text.language =
+      std::async(std::launch::async, [checkpoint = text.checkpoint] { return language_of(*checkpoint); });
   text.open_s = since_start.seconds();
   return text;
 }
 
 PromptMaker prompt_maker(const ModelText& text, const PromptOptions& options, std::string date_string) {
-  return PromptMaker(*text.tokenizer, text.chat_template.get(), options.template_choice,
+  const ModelText::Language& language = text.language.get();
+  return PromptMaker(language.tokenizer, language.chat_template.get(), options.template_choice,
                      options.date_string.empty() ? std::move(date_string) : options.date_string);
 }
 
@@ -160,7 +171,8 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   if (options.allows_nonfinite) {
     on_nonfinite = [found = loaded->nonfinite](const std::string& what) { found->add(what); };
   }
-  loaded->device->begin_weights(loaded->text.checkpoint);
+  loaded->device->begin_weights(loaded->text.checkpoint);  // a warm start checks all weights meanwhile
+  const Tokenizer& tokenizer = loaded->text.tokenizer();
   loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
   for (const std::string& what : loaded->device->finish_weights()) note_line(what, context.lang);
   EngineOptions engine_options;
@@ -168,8 +180,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   engine_options.max_sequences = 1;
   engine_options.reuse_prefixes = reuse_prefixes;
   set_speculation(*loaded, *ops, options.draft, engine_options);
-  loaded->engine =
-      std::make_unique<Engine>(*loaded->device, *ops, loaded->model, *loaded->text.tokenizer, engine_options);
+  loaded->engine = std::make_unique<Engine>(*loaded->device, *ops, loaded->model, tokenizer, engine_options);
   loaded->load_s = loaded->text.open_s + since_start.seconds();
   return loaded;
 }

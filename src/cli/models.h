@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,10 +26,17 @@ std::string resolve_model(const std::string& name);
 
 /// The files' side of a model: no weight is read.
 struct ModelText {
+  struct Language {
+    Tokenizer tokenizer;
+    std::unique_ptr<ChatTemplate> chat_template;  ///< null where the model has none
+  };
   std::shared_ptr<const Checkpoint> checkpoint;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<ChatTemplate> chat_template;  ///< null where the model has none
+  std::shared_future<Language>
+      language;  ///< made on a thread of its own, for a large vocabulary takes a while
   double open_s = 0;
+
+  /// Waits until it is made; throws what was wrong with it.
+  const Tokenizer& tokenizer() const { return language.get().tokenizer; }
 };
 ModelText open_model_text(const std::string& name);
 

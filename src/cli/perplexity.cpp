@@ -83,9 +83,9 @@ void perplexity(const PerplexityOptions& options, Context& context) {
                             window, stride, max_context));
   }
   EncodeOptions encoding;
-  encoding.add_bos = model_text.tokenizer->add_bos();
-  const bool has_bos = encoding.add_bos && model_text.tokenizer->bos().has_value();
-  const std::vector<int32_t> ids = model_text.tokenizer->encode(text, encoding);
+  encoding.add_bos = model_text.tokenizer().add_bos();
+  const bool has_bos = encoding.add_bos && model_text.tokenizer().bos().has_value();
+  const std::vector<int32_t> ids = model_text.tokenizer().encode(text, encoding);
   if (ids.size() < 2) {
     throw Error(
         ErrorCode::kUsage, "perplexity",

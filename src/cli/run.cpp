@@ -48,9 +48,9 @@ void run(const RunOptions& options, Context& context) {
       options.prompt == "-" ? read_stdin(kMaxPromptBytes, context.cancel) : options.prompt);
   ModelText text = open_model_text(options.model);
   const GenerationSettings settings = settings_for(*text.checkpoint, options.settings);
-  const PromptMaker prompts = prompt_maker(text, options.prompts);
-  const Prompt prompt = prompts.question(question, settings.system);
   const auto model = load_model(std::move(text), options.where, context, settings.max_length.value_or(0));
+  const PromptMaker prompts = prompt_maker(model->text, options.prompts);
+  const Prompt prompt = prompts.question(question, settings.system);
   note_oddities(*model, context.lang);
   if (prompts.kind() == PromptMaker::Kind::kPlain) {
     note(tr(context.lang, "note: the model has no chat template; the prompt is continued as plain text\n",

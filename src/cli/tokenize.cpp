@@ -16,7 +16,7 @@ Tokenizer tokenizer_named(const std::string& name) {
   const std::string type = path.extension().string();
   if (fs::is_regular_file(path, ignored) && type != ".gguf" && type != ".safetensors")
     return Tokenizer::open(path);
-  return std::move(*open_model_text(name).tokenizer);
+  return open_model_text(name).tokenizer();
 }
 
 void tokenize(const std::string& model, Context& context) {
