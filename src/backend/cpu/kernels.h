@@ -31,7 +31,7 @@ struct PanelView {
 
 /// What linear kernels want activations as.
 enum class ActivationForm : uint8_t {
-  kF32,
+  kF32,  ///< through order_f32
   kQ8,   ///< Q8Row
   kQ16,  ///< Q16Row
 };
@@ -127,6 +127,9 @@ struct KernelTable {
   FastLinear linear_fast[kDTypes];   ///< by DType: integer activations; no kernel for formats without blocks
   FastLinear linear_wide;            ///< for numbers packed as PanelForm::kWide
 
+  /// f32 activations [n_rows, n_cols] in the order in which linear_f32 reads so many rows, into as much room;
+  /// the order of one row is its own.
+  void (*order_f32)(const float* x, int64_t n_rows, int64_t n_cols, float* out);
   /// Rows of Q8Row and Q16Row. A block with a NaN or infinity gets the scale NaN.
   void (*quantize_q8)(const float* x, int64_t n, std::byte* row);
   void (*quantize_q16)(const float* x, int64_t n, std::byte* row);

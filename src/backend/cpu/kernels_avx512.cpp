@@ -10,7 +10,7 @@ namespace {
 
 struct Avx512 {
   static constexpr int kLanes = 16;
-  static constexpr int kF32Rows = 8;
+  static constexpr int kF32Rows = 12;
   static constexpr int kIntRows = 8;
   static constexpr int kHeadTile = 12;
   static constexpr ActivationForm kSignedForm = ActivationForm::kQ8;

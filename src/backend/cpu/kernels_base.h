@@ -33,7 +33,7 @@ CHASKI_INLINE void store_as(void* to, T value) {
 /// Which power of two `n` is.
 constexpr int log2_of(int n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 
-/// tile<R>(first row) for all rows, in tiles of kMost and, for the rest, of 4, 2 and 1.
+/// tile<R>(first row) for all rows, in tiles of kMost and, for the rest, of 8, 4, 2 and 1.
 template <int kMost, class Tile>
 CHASKI_INLINE void for_tiles(int64_t n_rows, Tile&& tile) {
   int64_t row = 0;
@@ -43,6 +43,7 @@ CHASKI_INLINE void for_tiles(int64_t n_rows, Tile&& tile) {
       for (; row + R <= n_rows; row += R) tile.template operator()<R>(row);
     }
   };
+  rest.template operator()<8>();
   rest.template operator()<4>();
   rest.template operator()<2>();
   rest.template operator()<1>();

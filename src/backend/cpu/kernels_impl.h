@@ -55,6 +55,7 @@ constexpr KernelTable make_table(const char* isa) {
   set_blocks<V, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ2_K,
              DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS>(t);
   t.linear_wide = fast_linear<V, kWideFormat>();
+  t.order_f32 = order_f32<V>;
   t.quantize_q8 = quantize_q8<V>;
   t.quantize_q16 = quantize_q16<V>;
   t.rms_norm = rms_norm<V>;

@@ -1,5 +1,6 @@
 // Products with f32 activations: some columns of a panel are unpacked to f32 where they stay in the first
-// cache, and multiplied with all rows of activations.
+// cache, and multiplied with all rows of activations. Those lie in the order in which they are read: for the
+// same columns, tile of rows by tile of rows, [columns, rows of the tile].
 #pragma once
 
 #include "backend/cpu/kernels_blocks.h"
@@ -82,9 +83,28 @@ struct WeightBlocks {
   }
 };
 
-/// tile[r][i] += Σ_k x[r][k] w[k][i] over n columns of the panel's 16 rows.
+/// Columns at once, from `first` on.
+CHASKI_INLINE int unpacked_columns(int64_t first, int64_t n_cols) {
+  return static_cast<int>(n_cols - first < kUnpackedColumns ? n_cols - first : kUnpackedColumns);
+}
+
+/// Rows [n_rows, n_cols] of activations in the order of linear_f32; `out` is as large.
+template <class V>
+void order_f32(const float* x, int64_t n_rows, int64_t n_cols, float* out) {
+  for (int64_t first = 0; first < n_cols; first += kUnpackedColumns) {
+    const int n = unpacked_columns(first, n_cols);
+    for_tiles<V::kF32Rows>(n_rows, [&]<int R>(int64_t row) CHASKI_INLINE_LAMBDA {
+      float* to = out + first * n_rows + row * n;
+      for (int k = 0; k < n; ++k) {
+        for (int r = 0; r < R; ++r) to[k * R + r] = x[(row + r) * n_cols + first + k];
+      }
+    });
+  }
+}
+
+/// tile[r][i] += Σ_k x[k][r] w[k][i] over n columns of the panel's 16 rows.
 template <class V, int R>
-[[gnu::noinline]] void multiply_f32(const float* w, int n, const float* x, int64_t stride, float* tile) {
+[[gnu::noinline]] void multiply_f32(const float* w, int n, const float* x, float* tile) {
   constexpr int H = V::vectors_at_once(R);
   for (int lane = 0; lane < kPanelRows; lane += H * V::kLanes) {
     typename V::F sum[R][H];
@@ -99,7 +119,7 @@ template <class V, int R>
       for (int h = 0; h < H; ++h) column[h] = V::load(w + k * kPanelRows + lane + h * V::kLanes);
       CHASKI_UNROLL
       for (int r = 0; r < R; ++r) {
-        const typename V::F value = V::set(x[r * stride + k]);
+        const typename V::F value = V::set(x[k * R + r]);
         CHASKI_UNROLL
         for (int h = 0; h < H; ++h) sum[r][h] = V::fma(column[h], value, sum[r][h]);
       }
@@ -119,18 +139,16 @@ template <class V, class Weight>
 void linear_f32(const PanelView& w, const ActivationRows& x, int64_t n_rows, float* tile) {
   alignas(64) float columns[kUnpackedColumns * kPanelRows];
   __builtin_memset(tile, 0, static_cast<size_t>(n_rows) * kPanelRows * sizeof(float));
-  const int64_t stride = x.stride / 4;
   for (int64_t first = 0; first < w.n_cols; first += kUnpackedColumns) {
-    const int n = static_cast<int>(w.n_cols - first < kUnpackedColumns ? w.n_cols - first : kUnpackedColumns);
+    const int n = unpacked_columns(first, w.n_cols);
     Weight::template run<V>(w, first, n, columns);
-    for (int k = 0; k < n; k += kSumColumns) {
-      const int n_now = n - k < kSumColumns ? n - k : kSumColumns;
-      for_tiles<V::kF32Rows>(n_rows, [&]<int R>(int64_t row) CHASKI_INLINE_LAMBDA {
-        multiply_f32<V, R>(columns + k * kPanelRows, n_now,
-                           reinterpret_cast<const float*>(x.data) + row * stride + first + k, stride,
-                           tile + row * kPanelRows);
-      });
-    }
+    const float* now = reinterpret_cast<const float*>(x.data) + first * n_rows;
+    for_tiles<V::kF32Rows>(n_rows, [&]<int R>(int64_t row) CHASKI_INLINE_LAMBDA {
+      for (int k = 0; k < n; k += kSumColumns) {
+        multiply_f32<V, R>(columns + k * kPanelRows, n - k < kSumColumns ? n - k : kSumColumns,
+                           now + row * n + k * R, tile + row * kPanelRows);
+      }
+    });
   }
 }
 

@@ -91,6 +91,7 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
     if (rows.bytes() < needed) rows = cpu::allocate_pages(needed, "staged activations");
   };
   const ActivationForm form = kernel_for(w).form;
+  if (form == ActivationForm::kF32) stage_for(f32_rows_, 4 * w.layout.n_cols());
   if (form == ActivationForm::kQ8) stage_for(q8_rows_, cpu::Q8Row{w.layout.n_cols()}.bytes());
   if (form == ActivationForm::kQ16) stage_for(q16_rows_, cpu::Q16Row{w.layout.n_cols()}.bytes());
   w.source = std::move(source);
@@ -176,6 +177,14 @@ CpuOps::Staged CpuOps::stage(const TensorView& x, const float* gain, float eps, 
         if (wants_q16) kernels_.quantize_q16(f32 + r * n, n, q16 + r * q16_stride);
       }
     });
+  }
+  if (x.n_rows() > 1 && wants(ActivationForm::kF32)) {
+    auto* ordered = static_cast<float*>(f32_rows_.data());
+    parallel((x.n_rows() + kTileRows - 1) / kTileRows, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin * kTileRows; row < std::min(end * kTileRows, x.n_rows()); row += kTileRows)
+        kernels_.order_f32(f32 + row * n, std::min(kTileRows, x.n_rows() - row), n, ordered + row * n);
+    });
+    f32 = ordered;
   }
   return {{reinterpret_cast<const std::byte*>(f32), 4 * n}, {q8, q8_stride}, {q16, q16_stride}};
 }

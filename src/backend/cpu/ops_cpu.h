@@ -107,7 +107,8 @@ class CpuOps : public Ops {
   bool is_caching_ = false;
   std::vector<Packed> weights_;
   int64_t weight_bytes_ = 0;
-  Buffer q8_rows_, q16_rows_;  ///< staged activations of one row block; grow with the widest weight
+  Buffer f32_rows_, q8_rows_,
+      q16_rows_;  ///< staged activations of one row block; grow with the widest weight
   cpu::Attention attention_;
 };
 
