@@ -125,7 +125,7 @@ struct KernelTable {
   const char* isa;
   LinearKernel linear_f32[kDTypes];  ///< by DType: f32 activations, weights dequantised as stored
   FastLinear linear_fast[kDTypes];   ///< by DType: integer activations; no kernel for formats without blocks
-  FastLinear linear_wide;            ///< for numbers packed as PanelForm::kWide
+  FastLinear linear_wide;            ///< for numbers packed as PanelForm::kWide; none where f32 is faster
 
   /// f32 activations [n_rows, n_cols] in the order in which linear_f32 reads so many rows, into as much room;
   /// the order of one row is its own.

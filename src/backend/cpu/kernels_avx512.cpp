@@ -14,9 +14,11 @@ struct Avx512 {
   static constexpr int kIntRows = 8;
   static constexpr int kHeadTile = 12;
   static constexpr ActivationForm kSignedForm = ActivationForm::kQ8;
+  static constexpr bool kRoundsNumbers = true;
   static constexpr int kS8Bias = 128;
   static constexpr int vectors_at_once(int) { return 1; }
   static constexpr bool sums_in_memory(int) { return false; }
+  static constexpr bool pairs_rows(int) { return false; }
 
   using F = __m512;
   using I = __m512i;

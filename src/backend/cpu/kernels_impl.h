@@ -10,13 +10,16 @@
 // kernels_rows.h, kernels_attention.h.
 //
 // V offers: kLanes (a divisor of 16); kF32Rows, kIntRows, kHeadTile (rows or heads of a tile);
-// vectors_at_once(rows) (vectors of a panel side by side in a tile) and sums_in_memory(rows); kSignedForm
-// (what signed codes are multiplied with); F (floats) and I (32-bit words) and the functions used below.
-// lookup(table, codes) takes each byte from a table of 16. min(a, b) is b where either is NaN, and max too.
-// load_bf16_pair gives 2 × kLanes numbers as even and odd ones, as load_pair and store_pair do with floats.
-// Products of integers add to H vectors the words at `x` times those vectors' words: dot_small of small
-// unsigned codes, between begin_small(total) and end_small(total, sum); dot_s8 of signed bytes that make_s8
-// made ready, offset by kS8Bias; dot_pairs of int16, for which even_bytes and odd_bytes widen signed bytes.
+// vectors_at_once(rows) (vectors of a panel side by side in a tile), sums_in_memory(rows) and
+// pairs_rows(rows) (whether bytes of two rows of activations are multiplied at once, in the functions of
+// RowPair); kSignedForm (what signed codes are multiplied with); kRoundsNumbers (whether dot_pairs beats fma,
+// so that weights that are numbers are worth rounding); F (floats) and I (32-bit words) and the functions
+// used below. lookup(table, codes) takes each byte from a table of 16. min(a, b) is b where either is NaN,
+// and max too. load_bf16_pair gives 2 × kLanes numbers as even and odd ones, as load_pair and store_pair do
+// with floats. Products of integers add to H vectors the words at `x` times those vectors' words: dot_small
+// of small unsigned codes, between begin_small(total) and end_small(total, sum); dot_s8 of signed bytes that
+// make_s8 made ready, offset by kS8Bias; dot_pairs of int16, for which even_bytes and odd_bytes widen signed
+// bytes.
 #pragma once
 
 #include "backend/cpu/kernels_attention.h"
@@ -54,7 +57,7 @@ constexpr KernelTable make_table(const char* isa) {
   t.linear_f32[static_cast<int>(DType::kBF16)] = linear_f32<V, WeightBF16>;
   set_blocks<V, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ2_K,
              DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS>(t);
-  t.linear_wide = fast_linear<V, kWideFormat>();
+  if constexpr (V::kRoundsNumbers) t.linear_wide = fast_linear<V, kWideFormat>();
   t.order_f32 = order_f32<V>;
   t.quantize_q8 = quantize_q8<V>;
   t.quantize_q16 = quantize_q16<V>;

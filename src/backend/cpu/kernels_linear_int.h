@@ -10,6 +10,13 @@ namespace {
 constexpr int64_t kSliceColumns =
     1024;  // that all rows go through before the next: a multiple of every group
 
+/// Word kAt of the four words of activations at `four`; where it lies, for vectors that take it from there.
+template <int kAt>
+struct WordOf {
+  const std::byte* four;
+  CHASKI_INLINE operator const std::byte*() const { return four + 4 * kAt; }
+};
+
 /// R rows of activations from some column on, and the sums of their products with the panel's rows.
 template <class V, int R, int H>
 struct IntTile {
@@ -24,7 +31,11 @@ struct IntTile {
   float* tile;
   typename V::F sum[R][H];
 
-  CHASKI_INLINE const std::byte* code(int r, int64_t at) const { return codes + r * stride + at; }
+  /// Word kWord of a block's words, the first of which is at `block`.
+  template <int kWord>
+  CHASKI_INLINE WordOf<kWord % 4> word(int r, int64_t block) const {
+    return {codes + r * stride + block + kWord / 4 * 16};
+  }
 
   CHASKI_INLINE void begin(int lane) {
     if constexpr (!kIsInMemory) {
@@ -74,7 +85,11 @@ struct DotQ8 {
         [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
             CHASKI_INLINE_LAMBDA {
               typename V::I dots[R][H];
-              dot<kPiece>(b, codes, lane, t, dots);
+              if constexpr (V::pairs_rows(R)) {
+                dot_row_pairs<kPiece>(b, codes, lane, t, dots);
+              } else {
+                dot<kPiece>(b, codes, lane, t, dots);
+              }
               typename V::F scale[H], minimum[H];
               CHASKI_UNROLL
               for (int h = 0; h < H; ++h) {
@@ -102,24 +117,31 @@ struct DotQ8 {
   }
 
  private:
-  /// A piece's products of activations' codes with what the weights' codes stand for.
+  /// What a piece's products with a row begin with, because codes stand for other numbers: −zero × Σ x.
   template <int kPiece, class V, int R, int H>
-  CHASKI_INLINE static void dot(int64_t b, const std::byte* codes, int lane, const IntTile<V, R, H>& t,
-                                typename V::I (&dots)[R][H]) {
+  CHASKI_INLINE static typename V::I first_sum(const IntTile<V, R, H>& t, int64_t b, int r) {
     constexpr int kZero = [] {
       if constexpr (kIsSmall)
         return kF.zero;
       else
         return V::kS8Bias;
     }();
+    if constexpr (kZero == 0) {
+      return V::set_i(0);
+    } else {
+      return V::template shl<log2_of(kZero)>(V::set_i(
+          load_as<int32_t>(kWords == 8 ? t.facts + r * t.stride + b * Q8Row::kFactsBytes + Q8Row::kMinusSumAt
+                                       : t.halves + r * t.stride + b * Q8Row::kHalvesBytes + 4 * kPiece)));
+    }
+  }
+
+  /// A piece's products of activations' codes with what the weights' codes stand for.
+  template <int kPiece, class V, int R, int H>
+  CHASKI_INLINE static void dot(int64_t b, const std::byte* codes, int lane, const IntTile<V, R, H>& t,
+                                typename V::I (&dots)[R][H]) {
     CHASKI_UNROLL
     for (int r = 0; r < R; ++r) {
-      typename V::I before = V::set_i(0);
-      if constexpr (kZero != 0) {
-        before = V::template shl<log2_of(kZero)>(V::set_i(load_as<int32_t>(
-            kWords == 8 ? t.facts + r * t.stride + b * Q8Row::kFactsBytes + Q8Row::kMinusSumAt
-                        : t.halves + r * t.stride + b * Q8Row::kHalvesBytes + 4 * kPiece)));
-      }
+      const typename V::I before = first_sum<kPiece>(t, b, r);
       CHASKI_UNROLL
       for (int h = 0; h < H; ++h) dots[r][h] = before;
     }
@@ -140,7 +162,7 @@ struct DotQ8 {
         }
         CHASKI_UNROLL
         for (int r = 0; r < R; ++r) {
-          const std::byte* x = t.code(r, b * 32 + 4 * kJ);
+          const auto x = t.template word<kJ>(r, b * 32);
           if constexpr (kIsSmall) {
             V::dot_small(acc[r], values, x);
           } else {
@@ -155,6 +177,38 @@ struct DotQ8 {
       }
     });
   }
+
+  /// The same for two rows of activations at a time, with eight columns of the weights.
+  template <int kPiece, class V, int R, int H>
+  CHASKI_INLINE static void dot_row_pairs(int64_t b, const std::byte* codes, int lane,
+                                          const IntTile<V, R, H>& t, typename V::I (&dots)[R][H]) {
+    typename V::RowPair acc[R / 2][H];
+    CHASKI_UNROLL
+    for (int r = 0; r < R; r += 2) {
+      const auto before = V::begin_pair(first_sum<kPiece>(t, b, r), first_sum<kPiece>(t, b, r + 1));
+      CHASKI_UNROLL
+      for (int h = 0; h < H; ++h) acc[r / 2][h] = before;
+    }
+    unrolled<kWords / 2>([&]<int kTwo>() CHASKI_INLINE_LAMBDA {
+      constexpr int kJ = kPiece * kWords + 2 * kTwo;
+      typename V::RowPair values[H];
+      CHASKI_UNROLL
+      for (int h = 0; h < H; ++h) {
+        const int first = lane + h * V::kLanes;
+        values[h] = V::zip_words(values_at<V, kF, kJ>(codes, first), values_at<V, kF, kJ + 1>(codes, first));
+      }
+      CHASKI_UNROLL
+      for (int r = 0; r < R; r += 2) {
+        V::dot_row_pair(acc[r / 2], values, t.template word<kJ>(r, b * 32),
+                        t.template word<kJ>(r + 1, b * 32));
+      }
+    });
+    CHASKI_UNROLL
+    for (int r = 0; r < R; r += 2) {
+      CHASKI_UNROLL
+      for (int h = 0; h < H; ++h) V::end_pair(acc[r / 2][h], dots[r][h], dots[r + 1][h]);
+    }
+  }
 };
 
 /// Signed codes times activations of Q16Row.
@@ -165,39 +219,39 @@ struct DotQ16 {
   template <class V, int R, int H>
   CHASKI_INLINE static void run(const PanelView& w, int lane, IntTile<V, R, H>& t) {
     static_assert(kF.piece_columns == 32 && kF.kind != CodeKind::kUnsigned);
-    for_pieces<V, kF, H>(w, lane, t.prefetches,
-                         [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes,
-                                         const auto& scales) CHASKI_INLINE_LAMBDA {
-                           typename V::I dots[R][H];
-                           CHASKI_UNROLL
-                           for (int r = 0; r < R; ++r) {
-                             CHASKI_UNROLL
-                             for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(0);
-                           }
-                           unrolled<8>([&]<int kFour>() CHASKI_INLINE_LAMBDA {
-                             typename V::I pairs[2][H];
-                             CHASKI_UNROLL
-                             for (int h = 0; h < H; ++h)
-                               load_pairs<V, kFour>(codes, lane + h * V::kLanes, pairs[0][h], pairs[1][h]);
-                             CHASKI_UNROLL
-                             for (int half = 0; half < 2; ++half) {
-                               CHASKI_UNROLL
-                               for (int r = 0; r < R; ++r)
-                                 V::dot_pairs(dots[r], pairs[half], t.code(r, b * 64 + 8 * kFour + 4 * half));
-                             }
-                           });
-                           typename V::F scale[H];
-                           CHASKI_UNROLL
-                           for (int h = 0; h < H; ++h) scale[h] = scales.scale(piece, h);
-                           CHASKI_UNROLL
-                           for (int r = 0; r < R; ++r) {
-                             const typename V::F dx = V::set(load_as<float>(t.facts + r * t.stride + 4 * b));
-                             CHASKI_UNROLL
-                             for (int h = 0; h < H; ++h)
-                               t.add_product(r, lane, h, V::to_f32(dots[r][h]), V::mul(scale[h], dx));
-                           }
-                           if constexpr (IntTile<V, R, H>::kIsInMemory) CHASKI_FORGET_REGISTERS;
-                         });
+    for_pieces<V, kF, H>(
+        w, lane, t.prefetches,
+        [&]<int kPiece>(int64_t b, int64_t piece, const std::byte* codes, const auto& scales)
+            CHASKI_INLINE_LAMBDA {
+              typename V::I dots[R][H];
+              CHASKI_UNROLL
+              for (int r = 0; r < R; ++r) {
+                CHASKI_UNROLL
+                for (int h = 0; h < H; ++h) dots[r][h] = V::set_i(0);
+              }
+              unrolled<8>([&]<int kFour>() CHASKI_INLINE_LAMBDA {
+                typename V::I pairs[2][H];
+                CHASKI_UNROLL
+                for (int h = 0; h < H; ++h)
+                  load_pairs<V, kFour>(codes, lane + h * V::kLanes, pairs[0][h], pairs[1][h]);
+                unrolled<2>([&]<int kHalf>() CHASKI_INLINE_LAMBDA {
+                  CHASKI_UNROLL
+                  for (int r = 0; r < R; ++r)
+                    V::dot_pairs(dots[r], pairs[kHalf], t.template word<2 * kFour + kHalf>(r, b * 64));
+                });
+              });
+              typename V::F scale[H];
+              CHASKI_UNROLL
+              for (int h = 0; h < H; ++h) scale[h] = scales.scale(piece, h);
+              CHASKI_UNROLL
+              for (int r = 0; r < R; ++r) {
+                const typename V::F dx = V::set(load_as<float>(t.facts + r * t.stride + 4 * b));
+                CHASKI_UNROLL
+                for (int h = 0; h < H; ++h)
+                  t.add_product(r, lane, h, V::to_f32(dots[r][h]), V::mul(scale[h], dx));
+              }
+              if constexpr (IntTile<V, R, H>::kIsInMemory) CHASKI_FORGET_REGISTERS;
+            });
   }
 
  private:

@@ -11,9 +11,11 @@ struct Portable {
   static constexpr int kIntRows = 2;
   static constexpr int kHeadTile = 4;
   static constexpr ActivationForm kSignedForm = ActivationForm::kQ8;
+  static constexpr bool kRoundsNumbers = true;
   static constexpr int kS8Bias = 0;
   static constexpr int vectors_at_once(int n_rows) { return n_rows == 1 ? 4 : 2; }
   static constexpr bool sums_in_memory(int) { return false; }
+  static constexpr bool pairs_rows(int) { return false; }
 
   using F = float __attribute__((vector_size(16)));
   using I = int32_t __attribute__((vector_size(16)));

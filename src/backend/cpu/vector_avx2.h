@@ -20,8 +20,10 @@ struct Avx2 {
   static constexpr int kIntRows = 4;
   static constexpr int kHeadTile = 6;
   static constexpr ActivationForm kSignedForm = ActivationForm::kQ16;
+  static constexpr bool kRoundsNumbers = true;
   static constexpr int vectors_at_once(int) { return 2; }
   static constexpr bool sums_in_memory(int n_rows) { return n_rows > 2; }
+  static constexpr bool pairs_rows(int) { return false; }
 
   using F = __m256;
   using I = __m256i;
