@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace chaski::cpu {
@@ -15,6 +17,9 @@ extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const KernelTable kNeonKernels;
+extern const KernelTable kNeonI8mmKernels;
 #endif
 
 namespace {
@@ -41,6 +46,13 @@ std::vector<const KernelTable*> detect() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     if (has_avx_vnni()) tables.push_back(&kAvxVnniKernels);
     tables.push_back(&kAvx2Kernels);
+  }
+#elif defined(__aarch64__)
+  // HWCAP_ASIMDDP and HWCAP2_I8MM of Linux: every processor that has the second has the first.
+  constexpr unsigned long kDotProduct = 1UL << 20, kI8mm = 1UL << 13;
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0) {
+    if ((getauxval(AT_HWCAP2) & kI8mm) != 0) tables.push_back(&kNeonI8mmKernels);
+    tables.push_back(&kNeonKernels);
   }
 #endif
   tables.push_back(&kScalarKernels);
