@@ -247,8 +247,7 @@ def quality_section(quality, lang):
     rows = []
     for row in quality["rows"]:
         exact, fast, rival = (row["sample"][name]["kl"] for name in ("exact", "fast", "rival"))
-        # Where activations are not rounded, both are near nothing and the ratio says nothing.
-        ratio = fast / rival if rival > 0 and row["format"] not in ("f16", "bf16") else None
+        ratio = fast / rival if rival > 0 else None
         rows.append([row["format"], f"{row['perplexity_fast']:.2f}", f"{exact:.1e}", f"{fast:.1e}", f"{rival:.1e}",
                      f"{ratio:.2f}" if ratio else "–", MET["aim" if ratio and ratio <= 1.1 else "no"][lang == "zh"] if ratio else "–"])
     return "\n\n".join([heading, text, markdown([titles] + rows)])

@@ -104,13 +104,13 @@ ROUNDING = {
 
 
 def rounding(result, lang):
-    """Of what bench/quality.py measured: KL to exact on the same file, then KL to the unquantised model."""
+    """Of what bench/quality.py measured: KL to exact on the same file, then KL to the unquantised model at exact."""
     rows = []
     for row in result["rows"]:
         cells = [row["format"]]
-        for ours, theirs in ((row["rounding"]["fast"], row["rounding"]["rival"]),
-                             (row["sample"]["fast"]["kl"], row["sample"]["rival"]["kl"])):
-            cells += [f"{ours:.2e}", f"{theirs:.2e}", f"{ours / theirs:.2f}" if theirs > 0 else "–"]
+        sample = {name: facts["kl"] for name, facts in row["sample"].items()}
+        for kl in (row.get("rounding"), sample):  # an older row may lack the former
+            cells += [f"{kl['fast']:.2e}", f"{kl['rival']:.2e}", f"{kl['fast'] / kl['rival']:.2f}"] if kl else ["–"] * 3
         rows.append(cells)
     return markdown(ROUNDING[lang], rows)
 
