@@ -8,8 +8,9 @@
 namespace chaski {
 namespace {
 
-int32_t pages_for(int64_t n_tokens, int32_t page_tokens) {
-  return static_cast<int32_t>((n_tokens + page_tokens - 1) / page_tokens);
+int32_t cache_pages(const DraftLimits& limits, const LlamaModel& draft, const KvLayout& layout) {
+  return n_cache_pages({limits.context, limits.max_sequences, layout.page_tokens,
+                        2 * draft.config.n_layers * layout.page_bytes()});
 }
 
 RunnerLimits runner_limits(const DraftLimits& limits, int32_t pages_per_sequence) {
@@ -21,8 +22,8 @@ RunnerLimits runner_limits(const DraftLimits& limits, int32_t pages_per_sequence
 DraftSpeculator::DraftSpeculator(Device& device, Ops& ops, const LlamaModel& draft, const DraftLimits& limits)
     : limits_(limits),
       layout_(device.kv_layout(draft.config)),
-      pages_per_sequence_(pages_for(limits.context, layout_.page_tokens)),
-      cache_(pages_per_sequence_ * limits.max_sequences, layout_.page_tokens, false),
+      cache_(cache_pages(limits, draft, layout_), layout_.page_tokens, false),
+      pages_per_sequence_(static_cast<int32_t>(pages_for(limits.context, layout_.page_tokens))),
       kv_(ops.memory(), layout_, draft.config.n_layers, cache_.n_pages()),
       runner_(device.make_runner(ops, draft, kv_, runner_limits(limits, pages_per_sequence_))) {
   CHECK(limits.context <= draft.context, "{} positions for a draft model of {}", limits.context,
@@ -37,10 +38,10 @@ void DraftSpeculator::forget(const Sequence& sequence) {
 }
 
 bool DraftSpeculator::reserve(Record& record, int64_t n_tokens) {
-  while (static_cast<int64_t>(record.pages.size()) < pages_for(n_tokens, layout_.page_tokens)) {
-    if (cache_.n_available() == 0) return false;
-    record.pages.push_back(cache_.allocate());
-  }
+  const int64_t n_needed = pages_for(n_tokens, layout_.page_tokens);
+  const auto n_held = static_cast<int64_t>(record.pages.size());
+  if (n_needed - n_held > cache_.n_available()) return false;
+  for (int64_t i = n_held; i < n_needed; ++i) record.pages.push_back(cache_.allocate());
   return true;
 }
 

@@ -16,11 +16,12 @@ namespace chaski {
 
 struct DraftLimits {
   int64_t context = 0;        ///< positions a sequence may have; at most the draft model's
-  int32_t max_sequences = 1;  ///< that it has room for at once; others get no guesses
+  int32_t max_sequences = 1;  ///< that its cache has room for, where n_cache_pages does not say fewer
   int32_t max_rows = 256;     ///< of a step: prompts are taken in chunks
 };
 
-/// Always greedy: the likeliest token is the guess most often right, at any temperature.
+/// Always greedy: the likeliest token is the guess most often right, at any temperature. Sequences that its
+/// cache has no room for get no guesses.
 class DraftSpeculator : public Speculator {
  public:
   /// `draft` has its weights in `ops`. All must outlive this.
@@ -29,6 +30,7 @@ class DraftSpeculator : public Speculator {
   void forget(const Sequence& sequence) override;
   bool is_free() const override { return false; }
   double first_estimate(int32_t) const override { return 0.7; }
+  int64_t kv_bytes() const override { return kv_.bytes(); }
 
  private:
   /// What of a sequence is in the draft model's cache.
@@ -41,8 +43,8 @@ class DraftSpeculator : public Speculator {
 
   DraftLimits limits_;
   KvLayout layout_;
-  int32_t pages_per_sequence_;
   KvCache cache_;
+  int32_t pages_per_sequence_;
   KvStorage kv_;
   std::unique_ptr<Runner> runner_;
   std::unordered_map<const Sequence*, Record> records_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -22,12 +21,12 @@
 namespace chaski {
 namespace {
 
-/// Rows whose logits score() takes at once.
+/// Rows whose logits score() takes at once, or as many as a step of guesses may have where those are more;
+/// never more than a step has rows.
 constexpr int32_t kScoreRows = 32;
-/// The most guesses of a step: with a row or two of plain decoding, no more logits than score() has.
+/// The most guesses of a step. Beside up to eight sequences they need no more room for logits than score()
+/// does.
 constexpr int32_t kMaxGuesses = 24;
-/// The most that the cache takes unasked, unless one sequence alone needs more.
-constexpr int64_t kDefaultKvBytes = int64_t{4} << 30;
 
 /// More than any context has; keeps sums with it from overflowing.
 constexpr int64_t kMostNewTokens = int64_t{1} << 40;
@@ -88,26 +87,11 @@ EngineOptions fitted(EngineOptions options, const LlamaModel& model, const KvLay
   }
   options.context = std::min(options.context, model.context);
   options.max_step_rows = std::max(options.max_step_rows, options.max_sequences);
-  const int64_t pages_per_sequence = (options.context + layout.page_tokens - 1) / layout.page_tokens;
-  int64_t n_pages = options.n_pages;
-  if (n_pages == 0) {
-    const int64_t page_bytes = 2 * model.config.n_layers * layout.page_bytes();
-    n_pages = std::min(pages_per_sequence * options.max_sequences, kDefaultKvBytes / page_bytes);
-    n_pages = std::max(n_pages, pages_per_sequence);
-  }
-  if (n_pages > std::numeric_limits<int32_t>::max() / layout.page_tokens) {
-    throw Error(ErrorCode::kUsage, "engine",
-                fmt::format("a cache of {} pages of {} tokens has more places than 2^31", n_pages,
-                            layout.page_tokens),
-                "ask for a shorter context");
-  }
-  options.n_pages = static_cast<int32_t>(n_pages);
-  options.context = std::min(options.context, n_pages * layout.page_tokens);
+  const int64_t page_bytes = 2 * model.config.n_layers * layout.page_bytes();
+  options.n_pages = n_cache_pages({options.context, options.max_sequences, layout.page_tokens, page_bytes},
+                                  options.n_pages);
+  options.context = std::min(options.context, int64_t{options.n_pages} * layout.page_tokens);
   return options;
-}
-
-int32_t pages_for(int64_t n_tokens, int32_t page_tokens) {
-  return static_cast<int32_t>((n_tokens + page_tokens - 1) / page_tokens);
 }
 
 int32_t max_guesses(const EngineOptions& options) {
@@ -120,7 +104,7 @@ RunnerLimits limits_for(const EngineOptions& options, int32_t page_tokens) {
   limits.max_sequences = options.max_sequences;
   limits.max_outputs =
       std::max(options.max_sequences + max_guesses(options), std::min(kScoreRows, options.max_step_rows));
-  limits.pages_per_sequence = pages_for(options.context, page_tokens);
+  limits.pages_per_sequence = static_cast<int32_t>(pages_for(options.context, page_tokens));
   return limits;
 }
 
@@ -179,7 +163,7 @@ struct Engine::State {
         scheduler(cache, scheduler_limits(options, limits)),
         runner(device.make_runner(ops, llama, kv, limits)),
         speculation(make_speculation(device, ops, llama, options)) {
-    stats.kv_bytes = kv.bytes();
+    stats.kv_bytes = kv.bytes() + (speculation ? speculation->kv_bytes() : 0);
   }
 
   Active& find(RequestId id) {
@@ -189,6 +173,7 @@ struct Engine::State {
   }
   void check(const Request& request) const;
   void check_ids(const std::vector<int32_t>& ids, std::string_view operation) const;
+  void plan_guesses();
   void run_batch();
   std::exception_ptr apply(const std::vector<StepPart>& parts);
   void apply_part(const StepPart& part, Active& active, const float* logits);
@@ -291,6 +276,19 @@ void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
   if (active.on_text) active.on_text(piece);
 }
 
+/// Guesses are worth no answer: where they cannot be had, there are none from here on.
+void Engine::State::plan_guesses() {
+  if (!speculation) return;
+  try {
+    speculation->plan(scheduler.running());
+  } catch (...) {
+    stats.speculation_fault = current_failure().text;
+    for (Sequence* sequence : scheduler.running()) sequence->guesses.clear();
+    speculation.reset();
+    stats.kv_bytes = kv.bytes();
+  }
+}
+
 void Engine::State::run_batch() {
   try {
     const Stopwatch stopwatch;
@@ -372,7 +370,8 @@ RequestId Engine::submit(Request request, OnText on_text) {
 bool Engine::step() {
   State& s = *state_;
   CHECK(!s.is_stepping, "a callback asked for a step inside a step");
-  if (s.speculation) s.speculation->plan(s.scheduler.running());
+  const Stopwatch stopwatch;
+  s.plan_guesses();
   const std::vector<StepPart> parts = s.scheduler.schedule(s.batch);
   s.stats.n_preemptions = s.scheduler.n_preemptions();
   if (parts.empty()) return false;
@@ -385,7 +384,6 @@ bool Engine::step() {
     active.answer.timings.queued_s = active.since_admission.seconds();
     active.answer.n_reused = active.n_computed;
   }
-  const Stopwatch stopwatch;
   s.run_batch();
   s.scheduler.complete(parts);
   const std::exception_ptr failure = s.apply(parts);
@@ -441,7 +439,7 @@ void Engine::score(const std::vector<int32_t>& ids,
     throw Error(ErrorCode::kUsage, "score",
                 fmt::format("{} tokens, the context has {}", n, s.options.context));
   }
-  const int32_t n_pages = pages_for(n, s.layout.page_tokens);
+  const int64_t n_pages = pages_for(n, s.layout.page_tokens);
   if (n_pages > s.cache.n_available()) {
     throw Error(ErrorCode::kUsage, "score",
                 fmt::format("{} pages of the cache are needed, requests that run leave {}", n_pages,
@@ -455,7 +453,7 @@ void Engine::score(const std::vector<int32_t>& ids,
       for (const int32_t page : list) cache.release(page);
     }
   } pages{s.cache, {}};
-  for (int32_t i = 0; i < n_pages; ++i) pages.list.push_back(s.cache.allocate());
+  for (int64_t i = 0; i < n_pages; ++i) pages.list.push_back(s.cache.allocate());
 
   for (int64_t first = 0; first < n; first += s.limits.max_outputs) {
     const int64_t n_rows = std::min<int64_t>(s.limits.max_outputs, n - first);

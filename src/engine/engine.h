@@ -44,9 +44,10 @@ struct EngineStats {
   int64_t n_drafted_tokens = 0;   ///< guesses that steps checked
   int64_t n_accepted_tokens = 0;  ///< of these, right ones; they are among the generated
   int64_t n_preemptions = 0;
-  double prefill_s = 0;  ///< in steps whose rows are all prompt
-  double decode_s = 0;   ///< in all other steps
-  int64_t kv_bytes = 0;
+  double prefill_s = 0;           ///< in steps whose rows are all prompt
+  double decode_s = 0;            ///< in all other steps, the making of guesses included
+  int64_t kv_bytes = 0;           ///< of all caches, a draft model's included
+  std::string speculation_fault;  ///< why guessing was switched off; empty: it was not
 };
 
 using RequestId = int64_t;

@@ -1,9 +1,35 @@
 // See kv_cache.h.
 #include "engine/kv_cache.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "base/error.h"
 
 namespace chaski {
+namespace {
+
+/// The most that a cache takes unasked, unless one sequence alone needs more.
+constexpr int64_t kDefaultKvBytes = int64_t{4} << 30;
+
+}  // namespace
+
+int32_t n_cache_pages(const CacheDemand& demand, int64_t n_asked) {
+  int64_t n_pages = n_asked;
+  if (n_pages == 0) {
+    const int64_t per_sequence = pages_for(demand.context, demand.page_tokens);
+    const int64_t n_fitting = kDefaultKvBytes / demand.page_bytes;
+    n_pages = n_fitting / demand.n_sequences < per_sequence ? n_fitting : per_sequence * demand.n_sequences;
+    n_pages = std::max(n_pages, per_sequence);
+  }
+  if (n_pages > std::numeric_limits<int32_t>::max() / demand.page_tokens) {
+    throw Error(ErrorCode::kUsage, "engine",
+                fmt::format("a cache of {} pages of {} tokens has more places than 2^31", n_pages,
+                            demand.page_tokens),
+                "ask for a shorter context");
+  }
+  return static_cast<int32_t>(n_pages);
+}
 
 KvCache::KvCache(int32_t n_pages, int32_t page_tokens, bool keeps_pages)
     : page_tokens_(page_tokens), keeps_pages_(keeps_pages) {

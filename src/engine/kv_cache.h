@@ -11,6 +11,23 @@
 
 namespace chaski {
 
+/// Pages that so many tokens fill, the last perhaps in part.
+inline int64_t pages_for(int64_t n_tokens, int32_t page_tokens) {
+  return (n_tokens + page_tokens - 1) / page_tokens;
+}
+
+/// What a cache is to hold.
+struct CacheDemand {
+  int64_t context = 0;  ///< tokens of a sequence, at most
+  int32_t n_sequences = 1;
+  int32_t page_tokens = 0;
+  int64_t page_bytes = 0;  ///< k and v of all layers
+};
+
+/// Pages for `demand`: `n_asked`, or where that is 0 enough for all sequences, but no more than 4 GiB unless
+/// one sequence alone needs more. Throws Error(kUsage) where they have 2^31 places or more.
+int32_t n_cache_pages(const CacheDemand& demand, int64_t n_asked = 0);
+
 /// A page is free, in use (by one or more sequences), or kept: unused, but its tokens are known and it is
 /// reused, or evicted, longest unused first. Reuse is by comparing the tokens themselves, never a hash alone.
 class KvCache {

@@ -25,8 +25,7 @@ void Scheduler::remove(Sequence& sequence) {
 }
 
 int64_t Scheduler::n_missing_pages(const Sequence& sequence) const {
-  const int64_t page_tokens = cache_.page_tokens();
-  const int64_t n_needed = (sequence.n_tokens() + page_tokens - 1) / page_tokens;
+  const int64_t n_needed = pages_for(sequence.n_tokens(), cache_.page_tokens());
   CHECK(n_needed <= limits_.pages_per_sequence && n_needed <= cache_.n_pages(),
         "a sequence of {} tokens needs {} pages, at most {} of {}", sequence.n_tokens(), n_needed,
         limits_.pages_per_sequence, cache_.n_pages());
@@ -75,7 +74,20 @@ bool Scheduler::admit_next() {
   return true;
 }
 
+/// Pages of guesses that were wrong: before any sequence asks for pages, nobody holds more than its tokens
+/// need.
+void Scheduler::release_spare_pages() {
+  for (Sequence* sequence : running_) {
+    const auto n_needed = static_cast<size_t>(pages_for(sequence->n_tokens(), cache_.page_tokens()));
+    while (sequence->pages.size() > n_needed) {
+      cache_.release(sequence->pages.back());
+      sequence->pages.pop_back();
+    }
+  }
+}
+
 std::vector<StepPart> Scheduler::schedule(Batch& batch) {
+  release_spare_pages();
   std::vector<StepPart> decoding;
   std::vector<StepPart> prompts;
   const auto n_decoding = std::count_if(running_.begin(), running_.end(),

@@ -81,6 +81,7 @@ class Scheduler {
  private:
   int64_t n_missing_pages(const Sequence& sequence) const;
   void release_pages(Sequence& sequence);
+  void release_spare_pages();
   bool reserve_by_preempting(size_t index);
   bool admit_next();
   int32_t reserve_for_guesses(Sequence& sequence, int32_t n_left);

@@ -93,9 +93,19 @@ void Speculation::forget(const Sequence& sequence) {
   speculator_->forget(sequence);
 }
 
+/// Those that were preempted: what is held for them is of use to nobody meanwhile.
+void Speculation::forget_all_but(std::span<Sequence* const> sequences) {
+  std::vector<const Sequence*> gone;
+  for (const auto& [sequence, record] : records_) {
+    if (std::find(sequences.begin(), sequences.end(), sequence) == sequences.end()) gone.push_back(sequence);
+  }
+  for (const Sequence* sequence : gone) forget(*sequence);
+}
+
 // The plan of a step.
 
 void Speculation::plan(std::span<Sequence* const> sequences) {
+  forget_all_but(sequences);
   bool are_decoding = true;
   for (Sequence* sequence : sequences) {
     sequence->guesses.clear();

@@ -46,7 +46,8 @@ class Speculation {
  public:
   Speculation(std::unique_ptr<Speculator> speculator, const SpeculationLimits& limits);
 
-  /// Set the guesses of all sequences. None as long as one of them is still at its prompt.
+  /// Set the guesses of all sequences that run. None as long as one of them is still at its prompt. Sequences
+  /// that ran before and do not any more are forgotten.
   void plan(std::span<Sequence* const> sequences);
   /// A step without prompts: its rows and its time.
   void step_took(int32_t n_rows, double seconds) { costs_.observe(n_rows, seconds); }
@@ -54,6 +55,7 @@ class Speculation {
   /// All guesses before it were right.
   void came(const Sequence& sequence, size_t index, int32_t token);
   void forget(const Sequence& sequence);
+  int64_t kv_bytes() const { return speculator_->kv_bytes(); }
 
  private:
   /// Right ones among the guesses of a grade, old ones fading.
@@ -66,6 +68,7 @@ class Speculation {
   };
   double worth_of(const Record& record, int32_t grade) const;
   int32_t n_to_ask(std::span<Sequence* const> sequences);
+  void forget_all_but(std::span<Sequence* const> sequences);
   void propose(std::span<Sequence* const> sequences);
   void choose(std::span<Sequence* const> sequences);
 

@@ -25,12 +25,14 @@ class Speculator {
   virtual ~Speculator() = default;
   /// Up to `max` guesses of what follows sequence.tokens, into `guesses`.
   virtual void propose(const Sequence& sequence, int32_t max, std::vector<Guess>& guesses) = 0;
-  /// The sequence is at its end.
+  /// The sequence is at its end, or was preempted and may come back.
   virtual void forget(const Sequence& sequence) = 0;
   /// Guesses cost no time to speak of: any number may be asked for, only to see how good they are.
   virtual bool is_free() const = 0;
   /// What a guess of this grade is taken to be worth before any was seen: the probability that it is right.
   virtual double first_estimate(int32_t grade) const = 0;
+  /// Bytes of a cache of its own.
+  virtual int64_t kv_bytes() const { return 0; }
 };
 
 /// Prompt and output so far as their own dictionary: what came after the longest end that was there before.

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <limits>
+#include <thread>
 
 #include "base/error.h"
 #include "engine/engine.h"
@@ -62,6 +64,24 @@ class AlphabetRunner : public Runner {
   RunnerLimits limits_;
 };
 
+/// The same as a draft model, which takes its time and may break.
+class DraftRunner : public AlphabetRunner {
+ public:
+  static constexpr std::chrono::milliseconds kTime{3};
+  DraftRunner(const RunnerLimits& limits, int& n_runs, int n_until_broken)
+      : AlphabetRunner(limits), n_runs_(n_runs), n_until_broken_(n_until_broken) {}
+  void run(const Batch& batch, StepOutput& output) override {
+    if (n_runs_ == n_until_broken_) throw Error(ErrorCode::kDevice, "run", "the draft model broke");
+    ++n_runs_;
+    std::this_thread::sleep_for(kTime);
+    AlphabetRunner::run(batch, output);
+  }
+
+ private:
+  int& n_runs_;
+  int n_until_broken_;
+};
+
 class AlphabetDevice : public Device {
  public:
   const DeviceInfo& info() const override { return info_; }
@@ -71,11 +91,17 @@ class AlphabetDevice : public Device {
   KvLayout kv_layout(const ModelConfig&) const override {
     return KvLayout::token_major(DType::kF32, 4, 1, 2);
   }
-  std::unique_ptr<Runner> make_runner(Ops&, const LlamaModel&, const KvStorage&,
+  std::unique_ptr<Runner> make_runner(Ops&, const LlamaModel& model, const KvStorage&,
                                       const RunnerLimits& limits) override {
+    if (&model == draft)
+      return std::make_unique<DraftRunner>(limits, n_draft_runs, n_draft_runs_until_broken);
     return std::make_unique<AlphabetRunner>(limits);
   }
   int64_t weight_bytes() const override { return 0; }
+
+  const LlamaModel* draft = nullptr;
+  int n_draft_runs = 0;
+  int n_draft_runs_until_broken = -1;
 
  private:
   DeviceInfo info_;
@@ -392,6 +418,50 @@ TEST_F(EngineAnswers, ADraftModelOfAnotherVocabularyIsRefused) {
   EXPECT_EQ(answer.text.substr(0, 9), "456789012");
   EXPECT_EQ(answer.n_accepted, answer.n_drafted) << "the draft is the model itself";
   EXPECT_GT(answer.n_accepted, 0);
+}
+
+/// The engine with guesses of a draft model that `device` plays.
+EngineOptions drafting(AlphabetDevice& device, LlamaModel& draft) {
+  draft.config.vocab = kVocab;
+  draft.config.n_layers = 1;
+  draft.context = 64;
+  device.draft = &draft;
+  EngineOptions options;
+  options.speculation = SpeculationKind::kDraft;
+  options.draft = &draft;
+  options.n_guesses = 3;
+  return options;
+}
+
+TEST_F(EngineAnswers, ADraftModelThatBreaksCostsNoAnswerAndIsSaid) {
+  LlamaModel draft;
+  const EngineOptions options = drafting(device_, draft);
+  device_.n_draft_runs_until_broken = 4;
+  Engine plain = this->engine();
+  Engine engine = this->engine(options);
+  Request wanted = request("3");
+  wanted.max_new_tokens = 40;
+  const RequestId first = engine.submit(wanted), second = engine.submit(request("b"));
+  while (engine.step()) engine.check_integrity();
+  EXPECT_EQ(engine.take(first).ids, plain.generate(wanted).ids);
+  EXPECT_EQ(engine.take(second).text, "cdefghijklmnopqrstuvwxyz");
+  EXPECT_THAT(engine.stats().speculation_fault, HasSubstr("the draft model broke"));
+  EXPECT_EQ(device_.n_draft_runs, 4) << "it was asked no more";
+  EXPECT_EQ(engine.stats().kv_bytes, plain.stats().kv_bytes) << "its cache was given back";
+  EXPECT_EQ(plain.stats().speculation_fault, "");
+}
+
+TEST_F(EngineAnswers, ADraftModelsTimeAndCacheCount) {
+  LlamaModel draft;
+  Engine engine = this->engine(drafting(device_, draft));
+  Engine plain = this->engine();
+  EXPECT_EQ(engine.stats().kv_bytes, 2 * plain.stats().kv_bytes) << "it has the model's own shape";
+  Request wanted = request("3");
+  wanted.max_new_tokens = 30;
+  EXPECT_GT(engine.generate(wanted).n_accepted, 0);
+  const std::chrono::duration<double> drafted = device_.n_draft_runs * DraftRunner::kTime;
+  EXPECT_GT(device_.n_draft_runs, 10);
+  EXPECT_GE(engine.stats().decode_s, drafted.count());
 }
 
 TEST_F(EngineAnswers, TimesAreInOrderAndOnePerToken) {

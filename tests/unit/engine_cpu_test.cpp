@@ -13,9 +13,9 @@ namespace {
 
 /// A device with the tiny model on it.
 struct Loaded {
-  explicit Loaded(Precision precision, int n_threads, const std::string& isa = {})
+  explicit Loaded(Precision precision, int n_threads, const std::string& isa = {}, int64_t context = 256)
       : device(CpuBackend().open(0, options_of(precision, n_threads, isa))),
-        model(load_llama(*open_synthetic("tiny"), device->ops(), 256)),
+        model(load_llama(*open_synthetic("tiny"), device->ops(), context)),
         tokenizer(test::small_spec({}, {})) {}
   static DeviceOptions options_of(Precision precision, int n_threads, const std::string& isa) {
     DeviceOptions options;
@@ -187,6 +187,33 @@ TEST(EngineSpeculation, ChangesNoTokenOnAnyPathWithAnyBatchChunkAndThreads) {
       }
     }
     EXPECT_GT(n_accepted, 100) << kernels->isa;
+  }
+}
+
+TEST(EngineSpeculation, ChangesNoTokenWhereAttentionGoesPieceByPiece) {
+  Request request;
+  for (int32_t j = 0; j < 2 * cpu::kPieceTokens - 12; ++j) request.prompt.push_back(j % 7 * 29 + j / 100);
+  request.max_new_tokens = 96;
+  for (const cpu::KernelTable* kernels : cpu::available_kernels()) {
+    Loaded loaded(Precision::kFast, 2, std::string(kernels->isa), 640);
+    for (const double temperature : {0.0, 0.7}) {
+      request.sampling.temperature = temperature;
+      std::vector<int32_t> expected;
+      for (const SpeculationKind kind :
+           {SpeculationKind::kOff, SpeculationKind::kNgram, SpeculationKind::kDraft}) {
+        EngineOptions options{640, 1, 256, 0, false};
+        options.speculation = kind;
+        options.draft = &loaded.model;
+        options.n_guesses = 5;
+        Engine engine = loaded.engine(options);
+        const Answer answer = engine.generate(request);
+        if (expected.empty()) expected = answer.ids;
+        ASSERT_EQ(answer.ids.size(), 96U);
+        EXPECT_EQ(answer.ids, expected) << kernels->isa << ", " << name_of(kind) << ", " << temperature;
+        EXPECT_EQ(answer.n_drafted > 0, kind != SpeculationKind::kOff);
+        EXPECT_TRUE(kind != SpeculationKind::kDraft || temperature > 0 || answer.n_accepted > 20);
+      }
+    }
   }
 }
 

@@ -288,6 +288,41 @@ TEST(Scheduler, GuessesTakeNoPageThatAnotherSequenceNeeds) {
   EXPECT_EQ(scheduler.n_preemptions(), 0);
 }
 
+TEST(Scheduler, PagesOfGuessesThatWereWrongAreGivenBackToWhoNeedsThem) {
+  KvCache cache(3, kPageTokens, false);
+  Scheduler scheduler(cache, {2, 8, 3, 8});
+  Sequence older = sequence_of({1}), newer = sequence_of({4, 5, 6});
+  scheduler.add(older);
+  scheduler.add(newer);
+  Batch batch;
+  scheduler.complete(scheduler.schedule(batch));
+  older.tokens.push_back(9);
+  newer.tokens.push_back(9);
+  older.guesses = {8, 8, 8, 8};
+  std::vector<StepPart> parts = scheduler.schedule(batch);
+  ASSERT_EQ(parts[0].n_guesses, 4) << "the last page is nobody's";
+  scheduler.complete(parts);
+  older.tokens.push_back(9);
+  newer.tokens.push_back(9);
+  older.guesses = {8, 8};
+  parts = scheduler.schedule(batch);
+  ASSERT_EQ(parts.size(), 2U) << "the newer one got it for its next token";
+  EXPECT_EQ(parts[0].n_guesses, 1) << "as many as the older one's first page has room for";
+  EXPECT_EQ(scheduler.n_preemptions(), 0);
+  scheduler.check_integrity();
+}
+
+TEST(KvCache, WhatIsTakenUnaskedIsBoundedUnlessOneSequenceNeedsMore) {
+  constexpr int64_t kGiB = int64_t{1} << 30;
+  EXPECT_EQ(n_cache_pages({1000, 3, 256, 1 << 20}), 12) << "four pages each";
+  EXPECT_EQ(n_cache_pages({1 << 18, 1 << 30, 256, 4 * kGiB}), 1024) << "one sequence alone";
+  EXPECT_EQ(n_cache_pages({131072, 64, 256, 32 << 20}), 512) << "of 64 sequences, eight GiB each, one";
+  EXPECT_EQ(n_cache_pages({131072, 64, 256, 1 << 20}), 4096) << "4 GiB";
+  EXPECT_EQ(n_cache_pages({131072, 64, 256, 1 << 20}, 9), 9) << "as asked";
+  EXPECT_THROW(n_cache_pages({int64_t{1} << 40, 1, 256, 1}), Error) << "more than 2^31 places";
+  EXPECT_THROW(n_cache_pages({256, 1, 256, 1}, 1 << 30), Error);
+}
+
 TEST(KvCache, AFullPageOfAFinishedSequenceIsFoundByItsTokensUntilItIsEvicted) {
   KvCache cache(2, 2, true);
   std::vector<int32_t> pages{cache.allocate(), cache.allocate()};

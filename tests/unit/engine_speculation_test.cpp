@@ -129,6 +129,27 @@ TEST(Speculation, StepsOfUnknownCostAreNotGuessedInAndPromptsNeither) {
   EXPECT_LE(sequence.guesses.size(), 1U) << "the last token of all is never a row";
 }
 
+TEST(Speculation, ASequenceThatRunsNoMoreIsForgottenUntilItComesBack) {
+  struct Forgetful : NgramSpeculator {
+    explicit Forgetful(std::vector<const Sequence*>& gone) : forgotten(gone) {}
+    void forget(const Sequence& sequence) override {
+      NgramSpeculator::forget(sequence);
+      forgotten.push_back(&sequence);
+    }
+    std::vector<const Sequence*>& forgotten;
+  };
+  std::vector<const Sequence*> forgotten;
+  Speculation speculation(std::make_unique<Forgetful>(forgotten), {24, 15, 3});
+  Sequence older = decoding({5, 6, 5, 6, 5, 6}), newer = decoding({7, 8, 7, 8, 7, 8});
+  Sequence* const both[] = {&older, &newer};
+  speculation.plan(both);
+  EXPECT_THAT(forgotten, ElementsAre());
+  speculation.plan(std::span(both).first(1));
+  EXPECT_THAT(forgotten, ElementsAre(&newer)) << "it was preempted";
+  speculation.plan(both);
+  EXPECT_EQ(newer.guesses.size(), 3U);
+}
+
 TEST(StepCosts, OneLateStepMovesTheMeanLittleAndALineJoinsWhatWasSeen) {
   StepCosts costs;
   EXPECT_EQ(costs.of(1), 0);
