@@ -3,18 +3,19 @@
 each figure. `./dev bench peers` starts it; the tables are peers_table.py's, the programs peers_programs.py's, what must
 be there first peers_rivals.py's.
 
-    peers.py --chaski PROGRAM --roofline PROGRAM [--prepare [--no-transformers]] [--isa PATH] [--threads N] [--rounds 5]
+    peers.py --chaski PROGRAM --roofline PROGRAM [--prepare [--no-transformers]] [--isa avx2] [--threads N] [--rounds 6]
              [--quick] [--only CELL,…] [--fresh] [--rival NAME=PATH]… [--docs DIR]
     peers.py --render --docs DIR
 
 --prepare  build and install what is compared, make the models; nothing is measured
 --quality  perplexity, KL divergence and greedy tokens beside llama.cpp's instead of speed; with --prepare, what that needs too
---isa      hold both to this code path (avx2); otherwise each takes the best it has
+--isa      avx2 holds both to AVX2; otherwise each takes the best it has
 --rival    another program that takes llama-bench's options, or a folder of llama.cpp's tools
 --quick    one round, fewer tokens: to see that all of it runs
 --fresh    measure again what an earlier run, with the same programs, has measured
 --docs     write the result of a whole run, and the pages of all results, there
-Each figure is kept when it is measured, so that a run that was ended goes on where it stopped.
+Each figure is kept when it is measured, so that a run that was ended goes on where it stopped. A cell in which a program
+failed is measured again.
 """
 import argparse
 import datetime
@@ -65,16 +66,22 @@ class Session:
         self.cells = kept.get("cells", {}) if kept.get("key") == self.key else {}
 
     def key_of_programs(self):
-        """Another program, another thread count: earlier figures no longer count."""
-        digest = hashlib.sha256(pathlib.Path(self.args.chaski).read_bytes())
-        digest.update(json.dumps([self.args.threads, self.rounds, self.args.rival, str(self.llama.folder)]).encode())
+        """Another program of any side, another thread count: earlier figures no longer count."""
+        programs = [self.chaski.path, self.roofline.path, *self.llama.programs()]
+        programs += [path for rival in self.others for path in rival.programs()]
+        settings = [self.args.threads, self.rounds, self.args.rival, self.prepared.facts.get("transformers")]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for path in programs:
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
     def keep(self, cells):
         self.cells.update(cells)
         self.store.parent.mkdir(parents=True, exist_ok=True)
         partial = self.store.with_suffix(".partial")
-        partial.write_text(json.dumps({"key": self.key, "cells": self.cells}, ensure_ascii=False))
+        kept = {name: cell for name, cell in self.cells.items() if not cell.get("failed")}
+        partial.write_text(json.dumps({"key": self.key, "cells": kept}, ensure_ascii=False))
         partial.replace(self.store)
 
     def model(self, style):
@@ -96,9 +103,10 @@ class Session:
         return self.facts[model]
 
 
-def measure(session, cell_ids, programs, limits=None, n_tokens=None, notes=None):
-    """`programs`: (name, what gives {cell: figure}), each once a round, the order turned round every other time.
-    `limits`: {cell: (what of the roofline, work per token)}. Keeps all cells together."""
+def measure(session, cell_ids, programs, limits=None):
+    """`programs`: (name, its cells, what gives {cell: figure}), each once a round, the order turned round every other
+    time. One that took too long or failed is not asked again, and only its own cells say so. `limits`: {cell: (what of the
+    roofline, work per token)}. Keeps all cells together."""
     if session.args.only and not set(cell_ids) & set(session.args.only.split(",")):
         return
     if all(cell in session.cells for cell in cell_ids):
@@ -107,27 +115,26 @@ def measure(session, cell_ids, programs, limits=None, n_tokens=None, notes=None)
     cells = {cell: {"samples": {}, "bounds": {}, "date": now()} for cell in cell_ids}
     for cell, (what, work) in limits.items():
         cells[cell].update(limit={"values": []}, work=work)
-    for cell, note in (notes or {}).items():
-        cells[cell]["note"] = note
     waiting = list(programs)
     for index in range(session.rounds):
         beside = {what: session.roofline.measure(what) for what in sorted({what for what, _ in limits.values()})}
         for cell, (what, _) in limits.items():
             cells[cell]["limit"]["what"], rate = beside[what]
             cells[cell]["limit"]["values"].append(rate)
-        for name, figures_of in waiting[:: -1 if index % 2 else 1]:
+        for program in waiting[:: -1 if index % 2 else 1]:
+            name, its_cells, figures_of = program
             try:
                 for cell, figure in figures_of().items():
                     cells[cell]["samples"].setdefault(name, []).append(figure)
             except TookTooLong:
-                waiting = [program for program in waiting if program[0] != name]
-                for cell in cell_ids:
+                waiting = [other for other in waiting if other is not program]
+                for cell in its_cells:
                     cells[cell]["samples"].pop(name, None)
-                    if n_tokens:
-                        cells[cell]["bounds"][name] = n_tokens / TIME_LIMIT_S
+                    cells[cell]["bounds"][name] = TIME_LIMIT_S
             except Failed as failure:
-                waiting = [program for program in waiting if program[0] != name]
-                for cell in cell_ids:
+                waiting = [other for other in waiting if other is not program]
+                for cell in its_cells:
+                    cells[cell]["failed"] = True
                     cells[cell]["note"] = {"en": f"{name} failed: {failure}", "zh": f"{name} 失败：{failure}"}
         shown = {cell: {n: round(v[-1], 2) for n, v in cells[cell]["samples"].items()} for cell in cell_ids}
         say(f"round {index + 1}: {json.dumps(shown)}")
@@ -140,10 +147,11 @@ def decode_cells(session):
     n = 16 if session.args.quick else 48
     for style in ("bf16", "q8_0", "q4_0", "q4_K_M"):
         model, cell = session.model(style), f"decode_{style}"
-        programs = [(p.name, lambda p=p: {cell: p.decode(model, n)}) for p in (session.llama, *session.others, session.chaski)]
+        programs = [(p.name, [cell], lambda p=p: {cell: p.decode(model, n)})
+                    for p in (session.llama, *session.others, session.chaski)]
         if style == "bf16" and (rival := transformers_of(session)):
-            programs.insert(0, (rival.name, lambda: {cell: rival.decode(session.models / "1b-hf", n)}))
-        measure(session, [cell], programs, {cell: ("read", session.gb(model))}, n)
+            programs.insert(0, (rival.name, [cell], lambda: {cell: rival.decode(session.models / "1b-hf", n)}))
+        measure(session, [cell], programs, {cell: ("read", session.gb(model))})
 
 
 def transformers_of(session):
@@ -158,15 +166,16 @@ def prefill_cells(session):
         model, cell = session.model(style), f"prefill_{style}"
         exact, ids = "prefill_bf16_exact", [cell]
         limits = {cell: (what, session.gop(model, False))}
-        ours = [("chaski", lambda: {cell: session.chaski.prefill(model, n)})]
+        ours = [("chaski", [cell], lambda: {cell: session.chaski.prefill(model, n)})]
         rivals = (session.llama, *session.others)
         if style == "bf16":
             ids.append(exact)
             limits[exact] = ("fma_f32", session.gop(model, False))
-            ours = [("chaski", lambda: {cell: session.chaski.prefill(model, n), exact: session.chaski.prefill(model, n, "exact")})]
+            ours.append(("chaski", [exact], lambda: {exact: session.chaski.prefill(model, n, "exact")}))
             if rival := transformers_of(session):
-                ours.append((rival.name, lambda: {cell: rival.prefill(session.models / "1b-hf", n)}))
-        measure(session, ids, [(p.name, lambda p=p: dict.fromkeys(ids, p.prefill(model, n))) for p in rivals] + ours, limits, n)
+                ours.append((rival.name, [cell], lambda: {cell: rival.prefill(session.models / "1b-hf", n)}))
+        theirs = [(p.name, ids, lambda p=p: dict.fromkeys(ids, p.prefill(model, n))) for p in rivals]
+        measure(session, ids, theirs + ours, limits)
 
 
 def batch_cells(session):
@@ -180,7 +189,7 @@ def batch_cells(session):
             return {f"batch{count}_{style}": rates[count] for count in counts}
 
         limits = {ids[0]: ("read", session.gb(model) / counts[0]), ids[1]: (what, session.gop(model, True))}
-        measure(session, ids, [(p.name, lambda p=p: figures(p)) for p in (session.llama, session.chaski)], limits)
+        measure(session, ids, [(p.name, ids, lambda p=p: figures(p)) for p in (session.llama, session.chaski)], limits)
 
 
 def start_cells(session):
@@ -188,7 +197,8 @@ def start_cells(session):
     if "start" not in session.cells:
         for program in (session.llama, session.chaski):  # from here on it is warm
             program.first_token_s(model)
-    measure(session, ["start"], [(p.name, lambda p=p: {"start": p.first_token_s(model)}) for p in (session.llama, session.chaski)])
+    measure(session, ["start"],
+            [(p.name, ["start"], lambda p=p: {"start": p.first_token_s(model)}) for p in (session.llama, session.chaski)])
 
 
 def rss_cells(session):
@@ -205,7 +215,7 @@ def rss_cells(session):
         kv_bytes = 2 * 2 * config["n_layers"] * config["n_kv_heads"] * config["head_dim"] * n_prompt
         return {"rss": done.peak_rss_bytes / (facts["bytes"] + kv_bytes)}
 
-    measure(session, ["rss"], [(RIVAL, theirs), ("chaski", ours)])
+    measure(session, ["rss"], [(RIVAL, ["rss"], theirs), ("chaski", ["rss"], ours)])
 
 
 def neighbour_cells(session):
@@ -216,19 +226,19 @@ def neighbour_cells(session):
         with busy_neighbour():
             return {"neighbour": program.decode(model, n) / quiet}
 
-    measure(session, ["neighbour"], [(p.name, lambda p=p: kept(p)) for p in (session.llama, session.chaski)])
+    measure(session, ["neighbour"], [(p.name, ["neighbour"], lambda p=p: kept(p)) for p in (session.llama, session.chaski)])
 
 
 def smollm_cells(session):
     n, n_prompt = 128, 512
     for cell, figure in (("smollm_decode", lambda p: p.decode(session.smollm, n)),
                          ("smollm_prefill", lambda p: p.prefill(session.smollm, n_prompt))):
-        programs = [(p.name, lambda p=p: {cell: figure(p)}) for p in (session.llama, *session.others, session.chaski)]
+        programs = [(p.name, [cell], lambda p=p: {cell: figure(p)}) for p in (session.llama, *session.others, session.chaski)]
         measure(session, [cell], programs)
 
 
 def tokenizer_cells(session):
-    """By bench/tokenizer_peers.py, which also compares the ids: least, median and most of its rounds."""
+    """By bench/tokenizer_peers.py, which also compares the ids."""
     names = {"English": "tokenizer_en", "Chinese": "tokenizer_zh"}
     if all(cell in session.cells for cell in names.values()):
         return
@@ -237,17 +247,16 @@ def tokenizer_cells(session):
     if not script.exists() or not program.exists() or "python" not in session.prepared.facts:
         return
     ranks = peers_rivals.ranks_of(session.prepared)
-    done = run([session.prepared.facts["python"], script, "--bench", program, "--ranks", ranks, "--rounds", session.rounds], limit_s=600)
+    done = run([session.prepared.facts["python"], script, "--bench", program, "--ranks", ranks, "--rounds", session.rounds,
+                "--json"], limit_s=600)
     cells = {}
-    for line in done.out.splitlines():
-        fields = [field.strip() for field in line.strip("|").split("|")]
-        if fields[0] not in names:
+    for text in json.loads(done.out)["texts"]:
+        if text["name"] not in names:
             continue
-        three = [[float(x) for x in re.fullmatch(r"(\S+) \((\S+)–(\S+)\)", field).groups()] for field in fields[3:5]]
-        ours, theirs = ([low, median, high] for median, low, high in three)
-        cells[names[fields[0]]] = {"samples": {"chaski": ours, "tiktoken": theirs}, "bounds": {}, "date": now()}
-        if "DIFFERENT" in line:
-            cells[names[fields[0]]]["note"] = {"en": "the ids are NOT those of tiktoken", "zh": "词元编号与 tiktoken 不一致"}
+        cell = {"samples": {"chaski": text["chaski"], "tiktoken": text["tiktoken"]}, "bounds": {}, "date": now()}
+        if not text["same_ids"]:
+            cell["note"] = {"en": "the ids are NOT those of tiktoken", "zh": "词元编号与 tiktoken 不一致"}
+        cells[names[text["name"]]] = cell
     session.keep(cells)
 
 
@@ -286,28 +295,6 @@ def ngram_cell(cell, ratios, different):
     return {"samples": {"chaski": figures}, "bounds": {}, "note": note, "prompts": ratios, "date": now()}
 
 
-def tokens_agree(session):
-    """Greedy continuations of the real small model by both programs: tokens that are the same before the first other."""
-    if session.smollm is None:
-        return None
-    if "tokens" in session.cells:
-        return session.cells["tokens"]
-    n, agreed = 48, {}
-    for name, prompt in peers_texts.PLAIN:
-        theirs = session.llama.complete(session.smollm, prompt, n).out.rstrip("\n")
-        ours = session.chaski.answer(session.smollm, prompt, n, "--template", "raw:{prompt}")["text"]
-        a, b = (ids_of(session, text) for text in (ours, theirs))
-        agreed[name] = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-    session.keep({"tokens": {"n": n, "agreed": agreed}})
-    return session.cells["tokens"]
-
-
-def ids_of(session, text):
-    done = subprocess.run([str(session.chaski.path), "tokenize", str(session.smollm)], input=text.encode(), capture_output=True,
-                          check=True)
-    return json.loads(done.stdout)
-
-
 CELLS = [start_cells, decode_cells, smollm_cells, ngram_cells, neighbour_cells, rss_cells, tokenizer_cells, prefill_cells, batch_cells]
 
 
@@ -339,18 +326,13 @@ def result_of(session):
     if facts.get("transformers"):
         versions["transformers"] = facts["transformers"]
     notes = facts.get("llama_notes", []) + facts.get("python_notes", [])
-    tokens = session.cells.get("tokens")
-    if tokens:
-        shown = ", ".join(f"{name} {count}" for name, count in tokens["agreed"].items())
-        notes = notes + [{"en": f"Tokens of SmolLM2, greedy, chaski in fast beside {RIVAL}: the same before the first other one, of "
-                                f"{tokens['n']}: {shown}.",
-                          "zh": f"SmolLM2 贪心解码，chaski（fast）与 {RIVAL} 的前 {tokens['n']} 个词元中，首次分歧前相同的个数：{shown}。"}]
+    notes = notes + [{"en": f"Whether chaski and {RIVAL} choose the same tokens: `./dev bench peers --quality`.",
+                      "zh": f"chaski 与 {RIVAL} 选择的词元是否一致，见 `./dev bench peers --quality`。"}]
     if any(cell not in session.cells for cell, *_ in peers_table.ROWS):
         notes = notes + [{"en": "Rows without figures were not measured in this run.", "zh": "没有数字的行本次未测量。"}]
-    cells = {name: cell for name, cell in session.cells.items() if name != "tokens"}
     return {"schema": "chaski.peers/1", "date": now(), "machine": machine_facts(), "threads": session.args.threads,
             "isa": session.args.isa or "best", "chaski_isa": session.chaski.bench("synthetic:tiny", "-p", 4, "-n", 0)[0]["isa"],
-            "rounds": session.rounds, "rival": RIVAL, "versions": versions, "notes": notes, "tokens": tokens, "cells": cells}
+            "rounds": session.rounds, "rival": RIVAL, "versions": versions, "notes": notes, "cells": session.cells}
 
 
 def slug(text):
@@ -380,9 +362,9 @@ def parse():
     parser.add_argument("--models", help="folder of the 1B files; by default below --cache")
     parser.add_argument("--home", help="CHASKI_HOME of the comparison; by default below --cache")
     parser.add_argument("--llama", help="folder of llama.cpp's tools, instead of what --prepare built")
-    parser.add_argument("--isa", default="")
+    parser.add_argument("--isa", default="", choices=["", "avx2"])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rival", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--only", default="")
     parser.add_argument("--lang", choices=["en", "zh"], default="zh" if os.environ.get("LANG", "").startswith("zh") else "en")
@@ -443,7 +425,6 @@ def main():
             cells(session)
         except (Failed, TookTooLong) as failure:  # of the roofline, or of a cell's own set-up
             say(f"{cells.__name__}: {failure}")
-    tokens_agree(session)
     result = result_of(session)
     say(f"measured in {(time.monotonic() - start) / 60:.0f} minutes")
     print(peers_table.section(result, args.lang))

@@ -1,5 +1,5 @@
 """The programs that bench/peers.py compares, each started afresh for every figure: chaski, llama.cpp's own tools and
-whoever takes their options, transformers, and the roofline. A figure that takes longer than TIME_LIMIT_S is a bound."""
+whoever takes their options, transformers, and the roofline. One that takes longer than TIME_LIMIT_S is killed."""
 import contextlib
 import json
 import os
@@ -116,6 +116,12 @@ class LlamaCpp:
     def tool(self, name):
         return self.folder / name if self.folder.is_dir() else self.folder
 
+    def programs(self):
+        """The files that its figures depend on."""
+        if not self.folder.is_dir():
+            return [self.folder]
+        return sorted(path for kind in ("llama-*", "lib*.so*") for path in self.folder.glob(kind) if path.is_file())
+
     def bench(self, model, *arguments):
         done = run([self.tool("llama-bench"), "-m", model, "-t", self.threads, "-r", "1", "-o", "json", *arguments])
         return json.loads(done.out)[0], done
@@ -168,10 +174,8 @@ class Roofline:
         self.path, self.threads, self.isa = path, threads, isa
 
     def may_use(self, path):
-        """A code path held to AVX2 is measured by what AVX2 can do, with the dot products of that width where it has them."""
-        if not self.isa.startswith("avx2"):
-            return True
-        return path.split("+")[0] in ("portable", "avx2", *(("avxvnni",) if "vnni" in self.isa else ()))
+        """A code path held to AVX2 is measured by what AVX2 can do."""
+        return not self.isa or path.split("+")[0] in ("portable", self.isa)
 
     def measure(self, what):
         """The best of what `what`, names with commas, may be done by: its name and its rate, the best seen, for it is a limit."""

@@ -3,7 +3,7 @@ of the machine's limit, and what was aimed at. Pure: nothing is measured and not
 
 A cell is {"samples": {program: [number, …]}, "bounds": {program: number}, "limit": {"what", "values"},
 "work": number, "note": {"en", "zh"}}. Samples of the same index were taken in the same round. A bound stands where a
-program was ended after its time: it is slower than that. `work` is in 1e9 bytes or operations per token, so that
+program was killed: the seconds that it was given. `work` is in 1e9 bytes or operations per token, so that
 tokens/s × work is of the limit's unit.
 """
 import math
@@ -50,12 +50,16 @@ LIMITS = {
     "int8_deferred": ("of the int8 peak with deferred sums", "int8 延迟求和峰值"),
     "bf16_dot": ("of the bf16 dot peak", "bf16 点积峰值"),
 }
+YES = {"en": ("no", "yes"), "zh": ("否", "是")}
 MET = {"aim": ("aim", "目标"), "reach": ("reach", "须达"), "no": ("no", "否"), "": ("–", "–")}
 
 
+MIN_SAMPLES = 6  # the fewest whose range holds the median with 95 %
+
+
 def interval(values):
-    """The interval that holds the median with at least 95 %, by order statistics; with fewer than six values the
-    range, which holds it with 1 − 2^(1 − n)."""
+    """The interval that holds the median with at least 95 %, by order statistics; with fewer than MIN_SAMPLES values the
+    range, which holds it with less."""
     ascending = sorted(values)
     n, cut, tail = len(ascending), 0, 0.0
     for k in range(n // 2 + 1):
@@ -122,16 +126,23 @@ def number(value, unit=""):
     return f"{value:.{digits}f}" + (f" {unit}" if unit and unit != "×" else "×" if unit == "×" else "")
 
 
-def figure(figures, bound, unit):
+KILLED = {"en": "killed after {:.0f} s", "zh": "{:.0f} 秒后终止"}
+RANGE = {"en": "range ", "zh": "全距 "}
+
+
+def figure(figures, bound, unit, lang):
     if figures:
         return number(figures["median"], unit)
     if bound is not None:
-        return f"< {number(bound, unit)}"
+        return KILLED[lang].format(bound)
     return "–"
 
 
-def ratio_text(ratio):
-    return f"{ratio['median']:.2f}× ({ratio['low']:.2f} – {ratio['high']:.2f})" if ratio else "–"
+def ratio_text(ratio, lang):
+    if not ratio:
+        return "–"
+    kind = RANGE[lang] if ratio["n"] < MIN_SAMPLES else ""
+    return f"{ratio['median']:.2f}× ({kind}{ratio['low']:.2f} – {ratio['high']:.2f})"
 
 
 def goal(value, judged, unit):
@@ -148,8 +159,8 @@ def cells_of_row(row, lang):
         share = f"{row['share']:.2f} {LIMITS[row['limit']][index]}"
         if share_goals:
             share += f" ({share_goals[0]}; {share_goals[1]})"
-    return [title[index], figure(row["ours"], row["ours_bound"], unit), figure(row["rival"], row["rival_bound"], unit),
-            ratio_text(row["ratio"]), share, goal(reach, judged, unit), goal(aim, judged, unit), MET[row["met"]][index]]
+    return [title[index], figure(row["ours"], row["ours_bound"], unit, lang), figure(row["rival"], row["rival_bound"], unit, lang),
+            ratio_text(row["ratio"], lang), share, goal(reach, judged, unit), goal(aim, judged, unit), MET[row["met"]][index]]
 
 
 def escaped(text):
@@ -174,9 +185,9 @@ def others_table(result, lang):
     for row in rows_of(result):
         title, unit = next((r[1], r[5]) for r in ROWS if r[0] == row["id"])
         for name, figures in sorted(row["others"].items()):
-            rows.append([title[lang == "zh"], name, figure(figures["summary"], None, unit), ratio_text(figures["ratio"])])
+            rows.append([title[lang == "zh"], name, figure(figures["summary"], None, unit, lang), ratio_text(figures["ratio"], lang)])
         for name, bound in sorted(row["other_bounds"].items()):
-            rows.append([title[lang == "zh"], name, figure(None, bound, unit), "–"])
+            rows.append([title[lang == "zh"], name, figure(None, bound, unit, lang), "–"])
     return markdown([titles] + rows) if rows else ""
 
 
@@ -203,6 +214,9 @@ def section(result, lang):
                f"- {result['threads']} 线程；chaski 的代码路径：{result['chaski_isa']}；轮流测量 {result['rounds']} 轮",
                "- " + "；".join(f"{name} {version}" for name, version in versions.items())],
     }[lang]
+    dates = sorted(cell["date"] for cell in result["cells"].values() if "date" in cell)
+    if dates:
+        facts.append({"en": "- measured ", "zh": "- 测量时间："}[lang] + " – ".join(dict.fromkeys((dates[0], dates[-1]))))
     parts = [heading, "\n".join(facts), table(result, lang)]
     if others := others_table(result, lang):
         parts.append(others)
@@ -216,17 +230,17 @@ INTRO = {
 
 `./dev bench peers --prepare` builds the others, `./dev bench peers` measures and writes this page. Both programs read the
 same files with as many threads, by turns, round for round; the ratio is the median of the rounds' own ratios, its
-interval that of order statistics (with five rounds the range, which holds the median with 94 %). The 1B files have the
+interval that of order statistics (with fewer than six rounds there is none, and the range is given). The 1B files have the
 exact shape of Llama-3.2-1B, its vocabulary, and random weights: they are for speed only. The share of the limit is what
 the figure needs of what a plain loop reached beside it in the same round (bench/roofline.cpp): bytes read, or
-multiplications and additions done. A program that takes longer than two minutes for one figure is ended, and `<` stands
-before what it did not reach.""",
+multiplications and additions done. A program that takes longer than two minutes for one figure is killed, which the table
+says.""",
     "zh": """# CPU 上 chaski 与其他引擎的对比
 
 `./dev bench peers --prepare` 构建其他引擎，`./dev bench peers` 测量并生成本页。双方读取相同的文件、使用相同的线程数，逐轮交替运行；比值取各轮比值的
-中位数，区间为次序统计量区间（5 轮时即全距，以 94% 的概率包含真实中位数）。1B 文件具有 Llama-3.2-1B 的精确结构和词表，权重为随机数，仅供测速。
-“占上限”指该结果所需的读取字节数或乘加次数，与同一轮中简单循环实测上限（bench/roofline.cpp）之比。单项耗时超过两分钟的程序会被终止，以 `<` 标出其
-未达到的数值。""",
+中位数，区间为次序统计量区间（少于 6 轮时无此区间，仅给出全距）。1B 文件具有 Llama-3.2-1B 的精确结构和词表，权重为随机数，仅供测速。
+“占上限”指该结果所需的读取字节数或乘加次数，与同一轮中简单循环实测上限（bench/roofline.cpp）之比。单项耗时超过两分钟的程序会被终止，
+表中会注明。""",
 }
 
 
@@ -249,7 +263,7 @@ def quality_section(quality, lang):
         exact, fast, rival = (row["sample"][name]["kl"] for name in ("exact", "fast", "rival"))
         ratio = fast / rival if rival > 0 else None
         rows.append([row["format"], f"{row['perplexity_fast']:.2f}", f"{exact:.1e}", f"{fast:.1e}", f"{rival:.1e}",
-                     f"{ratio:.2f}" if ratio else "–", MET["aim" if ratio and ratio <= 1.1 else "no"][lang == "zh"] if ratio else "–"])
+                     f"{ratio:.2f}" if ratio else "–", YES[lang][ratio <= 1.1] if ratio else "–"])
     return "\n\n".join([heading, text, markdown([titles] + rows)])
 
 

@@ -58,24 +58,33 @@ class Table(unittest.TestCase):
         self.assertEqual(self.row(made, "start")["met"], "reach")
 
     def test_a_bound_stands_for_what_was_ended(self):
-        made = result(prefill_bf16={"samples": {"chaski": [100.0], "llama.cpp": []}, "bounds": {"llama.cpp": 4.27}})
-        self.assertIn("< 4.27 tok/s", peers.table(made, "en"))
+        made = result(prefill_bf16={"samples": {"chaski": [100.0], "llama.cpp": []}, "bounds": {"llama.cpp": 120.0}})
+        self.assertIn("| killed after 120 s |", peers.table(made, "en"))
+        self.assertIn("| 120 秒后终止 |", peers.table(made, "zh"))
         self.assertEqual(self.row(made, "prefill_bf16")["met"], "")
 
     def test_other_rivals_have_a_table_of_their_own(self):
-        made = result(decode_q4_0={"samples": {"chaski": [30.0], "llama.cpp": [20.0], "ik": [24.0]}, "bounds": {"slow": 1.0}})
+        made = result(decode_q4_0={"samples": {"chaski": [30.0], "llama.cpp": [20.0], "ik": [24.0]}, "bounds": {"slow": 120.0}})
         others = peers.others_table(made, "en")
-        self.assertIn("| ik | 24.00 tok/s | 1.25× (1.25 – 1.25) |", others)
-        self.assertIn("| slow | < 1.00 tok/s | – |", others)
+        self.assertIn("| ik | 24.00 tok/s | 1.25× (range 1.25 – 1.25) |", others)
+        self.assertIn("| slow | killed after 120 s | – |", others)
         self.assertEqual(peers.others_table(result(), "en"), "")
 
     def test_both_languages_say_the_same_figures(self):
-        made = result(decode_q8_0=cell([20.0] * 5, [10.0] * 5, note={"en": "why", "zh": "原因"}))
+        made = result(decode_q8_0=cell([20.0] * 6, [10.0] * 6, note={"en": "why", "zh": "原因"}))
         english, chinese = peers.section(made, "en"), peers.section(made, "zh")
         for page in (english, chinese):
             self.assertIn("2.00× (2.00 – 2.00)", page)
         self.assertIn("decode, q8_0: why", english)
         self.assertIn("解码，q8_0：原因", chinese)
+
+    def test_fewer_than_six_rounds_give_a_range_that_is_called_so(self):
+        made = result(decode_q8_0=cell([20.0] * 5, [10.0] * 5))
+        self.assertIn("2.00× (range 2.00 – 2.00)", peers.table(made, "en"))
+
+    def test_the_figures_say_from_when_they_are(self):
+        made = result(rss=cell([1.0], [1.0], date="2026-01-03T00:00:00Z"), start=cell([1.0], [1.0], date="2026-01-02T00:00:00Z"))
+        self.assertIn("measured 2026-01-02T00:00:00Z – 2026-01-03T00:00:00Z", peers.section(made, "en"))
 
     def test_the_page_has_the_newest_first(self):
         old, new = result(), {**result(), "date": "2027-01-01T00:00:00Z"}
