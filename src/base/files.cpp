@@ -47,15 +47,6 @@ struct Descriptor {
   }
 };
 
-void write_all(int fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw write_error(path, errno);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-}
-
 }  // namespace
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path.string()) {
@@ -79,11 +70,14 @@ FileIdentity InputFile::identity() const {
   if (::fstat(fd_, &info) != 0) {
     throw Error(ErrorCode::kCorrupt, "look at file", fmt::format("{}: {}", path_, reason()));
   }
-  const auto ns = [](const timespec& at) { return int64_t{at.tv_sec} * 1'000'000'000 + at.tv_nsec; };
   std::error_code ignored;
   const std::filesystem::path absolute = std::filesystem::absolute(path_, ignored);
-  return {absolute.string(), info.st_dev,     info.st_ino, static_cast<uint64_t>(info.st_size),
-          ns(info.st_mtim),  ns(info.st_ctim)};
+  return {absolute.string(),
+          info.st_dev,
+          info.st_ino,
+          static_cast<uint64_t>(info.st_size),
+          nanoseconds_of(info.st_mtim),
+          nanoseconds_of(info.st_ctim)};
 }
 
 void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
@@ -123,14 +117,26 @@ Error write_error(std::string_view path, int error_number) {
       is_missing ? "check that the folder exists" : "check the free space and the permissions of the folder");
 }
 
+bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO;
+    if (n <= 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
+}
+
 void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
   const std::string target = path.string();
   const std::string partial = fmt::format("{}.partial-{:014x}", target, draw_seed());
   const Descriptor file{::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
   if (file.fd < 0) throw write_error(target, errno);
   try {
-    write_all(file.fd, text, target);
-    if (::fsync(file.fd) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) {
+    if (!write_all(file.fd, std::as_bytes(std::span(text)), 0) || ::fsync(file.fd) != 0 ||
+        ::rename(partial.c_str(), target.c_str()) != 0) {
       throw write_error(target, errno);
     }
   } catch (...) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -14,6 +15,11 @@
 #include "base/error.h"
 
 namespace chaski {
+
+/// Since 1970, as the file system says it.
+inline int64_t nanoseconds_of(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
 
 /// By which a file is known again without reading it: a file that was written to since has another one.
 struct FileIdentity {
@@ -50,6 +56,10 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 /// The error of a write to `path` that failed with `error_number` (an errno): kNotFound where there is no
 /// such folder, else kIo.
 Error write_error(std::string_view path, int error_number);
+
+/// Write all of `bytes` at `offset` of a file. False, with the reason in errno, where not all could be
+/// written.
+bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset);
 
 /// Write `text` to `path` with the permissions that the umask leaves, so that a reader sees the old content
 /// or the new, never a part. Throws write_error.

@@ -110,13 +110,7 @@ bool PartialFile::can_continue() {
 }
 
 void PartialFile::write_at(uint64_t offset, std::span<const std::byte> bytes) const {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(file_.fd(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw write_error(partial_.string(), errno);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
+  if (!write_all(file_.fd(), bytes, offset)) throw write_error(partial_.string(), errno);
 }
 
 void PartialFile::finish_part(size_t part) {

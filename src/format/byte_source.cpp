@@ -12,19 +12,24 @@ constexpr uint64_t kPieceBytes = 64u << 10;
 }
 
 std::string FileSource::sha256(const OnBytes& on_bytes) const {
-  if (!digests_) return sha256_of_file(file_, on_bytes);
-  const FileIdentity before = file_.identity();
-  if (const auto known = digests_->find(before)) return *known;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const std::string digest = sha256_of_file(file_, on_bytes);
-  if (file_.identity() == before) {
-    digests_->remember(before, digest, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  // A file that was renamed or linked meanwhile looks like one that was written to: it is read once more.
+  for (int i = 0; i < 2; ++i) {
+    const FileIdentity before = file_.identity();
+    if (const auto known = digests_ ? digests_->find(before) : std::nullopt) return *known;
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const std::string digest = sha256_of_file(file_, on_bytes);
+    if (file_.identity() != before) continue;
+    if (digests_) {
+      digests_->remember(before, digest, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+    }
+    return digest;
   }
-  return digest;
+  throw Error(ErrorCode::kCorrupt, "hash file", fmt::format("{} was written to while it was read", name()),
+              "wait until whoever writes it is done, and start again");
 }
 
 std::optional<std::string> FileSource::known_sha256() const {
-  return digests_ ? digests_->find(file_.identity()) : std::nullopt;
+  return digests_ && is_unchanged() ? digests_->find(opened_) : std::nullopt;
 }
 
 void MemorySource::read_at(uint64_t offset, std::span<std::byte> out) const {

@@ -27,6 +27,8 @@ class ByteSource {
   virtual std::string sha256(const OnBytes& on_bytes) const = 0;
   /// The same, where it is known without reading them.
   virtual std::optional<std::string> known_sha256() const { return std::nullopt; }
+  /// Whether nobody has written to it since it was opened, as far as the file system tells.
+  virtual bool is_unchanged() const { return true; }
 };
 
 using ByteSourcePtr = std::shared_ptr<const ByteSource>;
@@ -35,15 +37,18 @@ class FileSource : public ByteSource {
  public:
   /// Its digest is looked for in `digests` and left there, where there is one.
   explicit FileSource(const std::filesystem::path& path, std::shared_ptr<const DigestMemo> digests = {})
-      : file_(path), digests_(std::move(digests)) {}
+      : file_(path), opened_(file_.identity()), digests_(std::move(digests)) {}
   const std::string& name() const override { return file_.path(); }
   uint64_t size() const override { return file_.size(); }
   void read_at(uint64_t offset, std::span<std::byte> out) const override { file_.read_at(offset, out); }
+  /// Throws Error(kCorrupt) where the file was written to meanwhile.
   std::string sha256(const OnBytes& on_bytes) const override;
   std::optional<std::string> known_sha256() const override;
+  bool is_unchanged() const override { return file_.identity() == opened_; }
 
  private:
   InputFile file_;
+  FileIdentity opened_;  ///< as it was then
   std::shared_ptr<const DigestMemo> digests_;
 };
 

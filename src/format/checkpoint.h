@@ -72,6 +72,8 @@ class Checkpoint {
   virtual std::string content_hash(const OnBytes& on_bytes = {}) const = 0;
   /// The same, where it is known without reading the files.
   virtual std::optional<std::string> known_hash() const { return std::nullopt; }
+  /// Whether nobody has written to the weight files since they were opened, as far as the file system tells.
+  virtual bool is_unchanged() const { return true; }
   /// Bytes of all weights as stored.
   virtual uint64_t weight_bytes() const = 0;
 

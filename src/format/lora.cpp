@@ -367,6 +367,11 @@ class LoraCheckpoint : public Checkpoint {
     });
     return hash_;
   }
+  bool is_unchanged() const override {
+    return base_->is_unchanged() && std::all_of(files_.begin(), files_.end(), [](const ByteSourcePtr& file) {
+             return file->is_unchanged();
+           });
+  }
   uint64_t weight_bytes() const override {
     uint64_t bytes = base_->weight_bytes();
     for (const ByteSourcePtr& file : files_) bytes += file->size();

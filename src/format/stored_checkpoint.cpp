@@ -1,5 +1,7 @@
 #include "format/stored_checkpoint.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace chaski {
@@ -41,6 +43,11 @@ std::optional<std::string> StoredCheckpoint::known_hash() const {
     digests.push_back(*digest);
   }
   return hash_of(digests);
+}
+
+bool StoredCheckpoint::is_unchanged() const {
+  return std::all_of(files_.begin(), files_.end(),
+                     [](const ByteSourcePtr& file) { return file->is_unchanged(); });
 }
 
 uint64_t StoredCheckpoint::weight_bytes() const {

@@ -18,6 +18,7 @@ class StoredCheckpoint : public Checkpoint {
   WeightSourcePtr find(std::string_view name) const override;
   std::string content_hash(const OnBytes& on_bytes) const override;
   std::optional<std::string> known_hash() const override;
+  bool is_unchanged() const override;
   uint64_t weight_bytes() const override;
 
  protected:

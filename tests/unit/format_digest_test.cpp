@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "format/byte_source.h"
+#include "support/error_of.h"
 #include "support/temporary_folder.h"
 
 namespace chaski {
@@ -59,6 +61,35 @@ TEST_F(DigestMemoTest, AFileWrittenToAMomentAgoIsNotRemembered) {
   const DigestMemo memo(folder());
   memo.remember(identity(), digest_, identity().modified_ns + 1);
   EXPECT_FALSE(memo.find(identity()));
+}
+
+TEST_F(DigestMemoTest, AFileWrittenToWhileItIsHashedIsReadOnceMoreAndThenHasNoHash) {
+  const auto memo = std::make_shared<DigestMemo>(folder());
+  fs::last_write_time(file(), fs::last_write_time(file()) - std::chrono::hours(2));
+  const FileSource source(file(), memo);
+  int n_reads = 0;
+  const auto write_again = [&](uint64_t) {
+    write("Content");
+    fs::last_write_time(file(), fs::last_write_time(file()) - std::chrono::hours(++n_reads));
+  };
+  EXPECT_EQ(test::error_of([&] { source.sha256(write_again); }).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(n_reads, 2);
+  EXPECT_FALSE(memo->find(identity()));
+  EXPECT_EQ(source.sha256([&](uint64_t n_bytes) {
+    if (++n_reads == 3) write_again(n_bytes);
+  }),
+            sha256_of("Content"));
+}
+
+TEST_F(DigestMemoTest, AFileWrittenToSinceItWasOpenedIsKnownAsChangedThoughItsTimeWasPutBack) {
+  const FileSource source(file());
+  EXPECT_TRUE(source.is_unchanged());
+  const auto written = fs::last_write_time(file());
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  write("Content");
+  fs::last_write_time(file(), written);
+  EXPECT_FALSE(source.is_unchanged());
+  EXPECT_FALSE(FileSource(file(), std::make_shared<DigestMemo>(folder())).known_sha256());
 }
 
 TEST_F(DigestMemoTest, ADamagedOrForeignEntryIsAsIfItWereNotThere) {

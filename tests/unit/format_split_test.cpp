@@ -40,6 +40,9 @@ TEST(GgufSplit, AnyPartAndTheFolderOpenTheWholeModel) {
     expect_small_model(*model);
     EXPECT_EQ(model->path(), folder.path() / gguf_part_name(0));
     EXPECT_EQ(model->content_hash(), sha256_of(digests));
+    EXPECT_TRUE(model->is_unchanged());
+    fs::last_write_time(folder.path() / gguf_part_name(1), fs::file_time_type::clock::now());
+    EXPECT_FALSE(model->is_unchanged());
   }
   EXPECT_EQ(model_in_folder(folder.path()), folder.path() / gguf_part_name(0));
   const fs::path before = fs::current_path();
