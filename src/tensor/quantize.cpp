@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/x86_features.h"
 
 namespace chaski {
 
@@ -21,12 +22,8 @@ namespace {
 std::vector<const RowCodecs*> detect() {
   std::vector<const RowCodecs*> here;
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    here.push_back(&kAvx512Codecs);
-  }
-  if (__builtin_cpu_supports("avx2")) here.push_back(&kAvx2Codecs);
+  if (has_avx512()) here.push_back(&kAvx512Codecs);
+  if (has_avx2()) here.push_back(&kAvx2Codecs);
 #endif
   here.push_back(&kScalarCodecs);
   return here;

@@ -3,10 +3,9 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/x86_features.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -24,29 +23,12 @@ extern const KernelTable kNeonI8mmKernels;
 
 namespace {
 
-#if defined(__x86_64__)
-/// Leaf 7.1 of cpuid, EAX bit 4; not all compilers' __builtin_cpu_supports know it.
-bool has_avx_vnni() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
-}
-#endif
-
 std::vector<const KernelTable*> detect() {
   std::vector<const KernelTable*> tables;
 #if defined(__x86_64__)
-  // The compiler's run-time library also asks XGETBV whether the system saves the wide registers.
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vnni")) {
-    tables.push_back(&kAvx512Kernels);
-  }
-  // Every processor with AVX2 and FMA has F16C.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    if (has_avx_vnni()) tables.push_back(&kAvxVnniKernels);
-    tables.push_back(&kAvx2Kernels);
-  }
+  if (has_avx512_vnni()) tables.push_back(&kAvx512Kernels);
+  if (has_avx_vnni()) tables.push_back(&kAvxVnniKernels);
+  if (has_avx2()) tables.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
   // HWCAP_ASIMDDP and HWCAP2_I8MM of Linux: every processor that has the second has the first.
   constexpr unsigned long kDotProduct = 1UL << 20, kI8mm = 1UL << 13;
