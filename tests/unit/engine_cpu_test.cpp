@@ -193,26 +193,24 @@ TEST(EngineSpeculation, ChangesNoTokenOnAnyPathWithAnyBatchChunkAndThreads) {
 TEST(EngineSpeculation, ChangesNoTokenWhereAttentionGoesPieceByPiece) {
   Request request;
   for (int32_t j = 0; j < 2 * cpu::kPieceTokens - 12; ++j) request.prompt.push_back(j % 7 * 29 + j / 100);
+  request.sampling.temperature = 0;
   request.max_new_tokens = 96;
   for (const cpu::KernelTable* kernels : cpu::available_kernels()) {
     Loaded loaded(Precision::kFast, 2, std::string(kernels->isa), 640);
-    for (const double temperature : {0.0, 0.7}) {
-      request.sampling.temperature = temperature;
-      std::vector<int32_t> expected;
-      for (const SpeculationKind kind :
-           {SpeculationKind::kOff, SpeculationKind::kNgram, SpeculationKind::kDraft}) {
-        EngineOptions options{640, 1, 256, 0, false};
-        options.speculation = kind;
-        options.draft = &loaded.model;
-        options.n_guesses = 5;
-        Engine engine = loaded.engine(options);
-        const Answer answer = engine.generate(request);
-        if (expected.empty()) expected = answer.ids;
-        ASSERT_EQ(answer.ids.size(), 96U);
-        EXPECT_EQ(answer.ids, expected) << kernels->isa << ", " << name_of(kind) << ", " << temperature;
-        EXPECT_EQ(answer.n_drafted > 0, kind != SpeculationKind::kOff);
-        EXPECT_TRUE(kind != SpeculationKind::kDraft || temperature > 0 || answer.n_accepted > 20);
-      }
+    std::vector<int32_t> expected;
+    for (const SpeculationKind kind :
+         {SpeculationKind::kOff, SpeculationKind::kNgram, SpeculationKind::kDraft}) {
+      EngineOptions options{640, 1, 256, 0, false};
+      options.speculation = kind;
+      options.draft = &loaded.model;
+      options.n_guesses = 5;
+      Engine engine = loaded.engine(options);
+      const Answer answer = engine.generate(request);
+      if (expected.empty()) expected = answer.ids;
+      ASSERT_EQ(answer.ids.size(), 96U);
+      EXPECT_EQ(answer.ids, expected) << kernels->isa << ", " << name_of(kind);
+      EXPECT_EQ(answer.n_drafted > 0, kind != SpeculationKind::kOff);
+      EXPECT_TRUE(kind != SpeculationKind::kDraft || answer.n_accepted > 20) << answer.n_accepted;
     }
   }
 }
