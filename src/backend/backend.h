@@ -2,12 +2,14 @@
 // it; only cli/backends.cpp names it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/files.h"
 #include "model/llama.h"
 #include "model/runner.h"
 
@@ -33,9 +35,12 @@ struct DeviceOptions {
   Precision precision = Precision::kFast;
   int n_threads = 0;              ///< 0: as many as the machine has cores for us
   std::string isa;                ///< force a code path ("scalar", "avx2", …); empty: the best there is
-  std::string kv_dtype;           ///< "f32", "f16", "bf16"; empty: the device's choice
+  std::string kv_dtype;           ///< "f32", "f16", "bf16", "q8_0"; empty: the device's choice
   std::string cache_folder = {};  ///< where weights may be kept as the device holds them; empty: nowhere
 };
+
+/// Called again and again while something is waited for; what it throws ends the waiting.
+using OnWait = std::function<void()>;
 
 /// An opened device: memory, ops, cache geometry, runners. Not thread-safe: one engine drives it.
 class Device {
@@ -51,9 +56,13 @@ class Device {
                                               const RunnerLimits& limits) = 0;
   /// The weights that ops() is given from here to finish_weights() are all of this checkpoint, as they are
   /// stored: a device that has its cache folder may keep them there, and find them there at the next start.
-  virtual void begin_weights(std::shared_ptr<const Checkpoint>) {}
+  /// `on_bytes` hears of the kept bytes as they are checked, from one thread at a time, and may throw.
+  virtual void begin_weights(std::shared_ptr<const Checkpoint>, const OnBytes& /*on_bytes*/ = {}) {}
   /// What the user should know about that, a line each.
   virtual std::vector<std::string> finish_weights() { return {}; }
+  /// Wait until all weights are kept that can be, and say of that what the user should know. Without it,
+  /// those that are not kept yet when the device goes are not.
+  virtual std::vector<std::string> keep_weights(const OnWait& /*on_wait*/) { return {}; }
   /// Bytes of weights as this device holds them.
   virtual int64_t weight_bytes() const = 0;
 };

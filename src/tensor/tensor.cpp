@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -64,27 +65,34 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+namespace {
+
+constexpr size_t kLargePage = size_t{2} << 20;
+
+Error out_of_memory(size_t bytes, std::string_view what) {
+  return Error(ErrorCode::kOutOfMemory, "allocate",
+               fmt::format("{} bytes for {} are not to be had", bytes, what),
+               "use a smaller model or format, a lower --ctx, or a machine with more memory");
+}
+
+}  // namespace
+
+Buffer allocate_pages(size_t bytes, std::string_view what) {
+  const size_t size = std::max<size_t>(bytes, 1);
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw out_of_memory(bytes, what);
+  if (size >= kLargePage) madvise(data, size, MADV_HUGEPAGE);  // a wish; nothing depends on it
+  return Buffer(data, size, [size](void* p) { munmap(p, size); });
+}
+
 Buffer HostMemory::allocate(size_t bytes, std::string_view what) {
   constexpr size_t kAlignment = 64;
-  constexpr size_t kLargePage = size_t{2} << 20;
-  const auto out_of_memory = [&] {
-    return Error(ErrorCode::kOutOfMemory, "allocate",
-                 fmt::format("{} bytes for {} are not to be had", bytes, what),
-                 "use a smaller model, a lower --ctx, or a machine with more memory");
-  };
-  const auto rounded = checked_round_up(std::max<size_t>(bytes, 1), kAlignment);
-  if (!rounded) throw out_of_memory();
-  if (*rounded >= kLargePage) {
-    // The system's own zeros: nothing is touched before its first use, by the thread that uses it.
-    void* data = mmap(nullptr, *rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) throw out_of_memory();
-    madvise(data, *rounded, MADV_HUGEPAGE);  // a wish; nothing depends on it
-    return Buffer(data, *rounded, [size = *rounded](void* p) { munmap(p, size); });
-  }
-  void* data = std::aligned_alloc(kAlignment, *rounded);
-  if (data == nullptr) throw out_of_memory();
-  std::memset(data, 0, *rounded);
-  return Buffer(data, *rounded, [](void* p) { std::free(p); });
+  if (bytes >= kLargePage) return allocate_pages(bytes, what);
+  const size_t rounded = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  void* data = std::aligned_alloc(kAlignment, rounded);
+  if (data == nullptr) throw out_of_memory(bytes, what);
+  std::memset(data, 0, rounded);
+  return Buffer(data, rounded, [](void* p) { std::free(p); });
 }
 
 void HostMemory::copy_in(void* device, const void* host, size_t bytes) { std::memcpy(device, host, bytes); }

@@ -68,6 +68,11 @@ class Buffer {
   std::function<void(void*)> release_;
 };
 
+/// At least `bytes` of zeroed pages straight from the system, in large ones where it grants them. Nothing
+/// touches them here: whoever writes first pays, which may be many threads. Throws Error(kOutOfMemory) naming
+/// `what`.
+Buffer allocate_pages(size_t bytes, std::string_view what);
+
 /// Where a device keeps its bytes. Copies wait for the device's queued work where that is needed to be right.
 class Memory {
  public:

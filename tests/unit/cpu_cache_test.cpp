@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "backend/cpu/cache_folder.h"
 #include "backend/cpu/pack_cache.h"
@@ -39,7 +41,7 @@ class SmallCheckpoint : public Checkpoint {
   }
   uint64_t weight_bytes() const override { return 0; }
 
- private:
+ protected:
   using Weights = std::map<std::string, WeightSourcePtr>;
   static const Weights& weights() {
     static const Weights made = [] {
@@ -58,20 +60,56 @@ class SmallCheckpoint : public Checkpoint {
   bool is_known_;
 };
 
+/// One that somebody writes to while it is packed.
+class ChangingCheckpoint : public SmallCheckpoint {
+ public:
+  using SmallCheckpoint::SmallCheckpoint;
+  bool is_unchanged() const override { return false; }
+};
+
+/// One that is so large that its hash takes as long as anybody listens.
+class EndlessCheckpoint : public SmallCheckpoint {
+ public:
+  EndlessCheckpoint() : SmallCheckpoint(false) {}
+  std::string content_hash(const OnBytes& on_bytes) const override {
+    while (true) {
+      on_bytes(1);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+};
+
+/// One of the same hash with a weight of another shape.
+class OtherShapes : public SmallCheckpoint {
+ public:
+  WeightSourcePtr find(std::string_view name) const override {
+    return name == "a" ? random_weight("a", DType::kQ8_0, {512, 2048}, 9) : SmallCheckpoint::find(name);
+  }
+};
+
+const cpu::KernelTable& kernels() { return *cpu::available_kernels().back(); }
+
 /// A start of the program: the weights in some ops, and what they compute.
 struct Start {
   CpuMachine machine;
   std::vector<WeightId> ids;
-  std::vector<std::string> notes;
+  std::vector<std::string> notes, made;  ///< `made`: those of files that were made
 
   explicit Start(const fs::path& folder, bool is_known = true)
-      : machine(*cpu::available_kernels().back(), Precision::kFast) {
-    const auto checkpoint = std::make_shared<SmallCheckpoint>(is_known);
+      : Start(folder, std::make_shared<SmallCheckpoint>(is_known)) {}
+  Start(const fs::path& folder, const std::shared_ptr<const Checkpoint>& checkpoint,
+        const cpu::KernelTable& table = kernels())
+      : machine(table, Precision::kFast) {
     if (!folder.empty()) machine.ops.begin_weights(folder.string(), checkpoint);
     for (const std::string& name : checkpoint->names()) {
       ids.push_back(machine.ops.add_weight(checkpoint->find(name)));
     }
-    notes = machine.ops.finish_weights();
+    take(machine.ops.finish_weights());
+    take(machine.ops.keep_weights({}));
+  }
+  void take(const std::vector<std::string>& said) {
+    for (const std::string& note : said)
+      (note.find("weights are kept for") != std::string::npos ? made : notes).push_back(note);
   }
 
   std::vector<float> products() {
@@ -100,8 +138,9 @@ std::vector<fs::path> files_in(const fs::path& folder) {
   return files;
 }
 
-fs::path kept_file(const fs::path& folder) {
-  return folder / (std::string(64, 'd') + "-fast" + cpu::kPackSuffix);
+fs::path kept_file(const fs::path& folder, const cpu::KernelTable& table = kernels()) {
+  const char* form = table.linear_wide.kernel != nullptr ? "-fast-wide-" : "-fast-";
+  return folder / (std::string(64, 'd') + form + std::to_string(cpu::kPanelLayoutVersion) + cpu::kPackSuffix);
 }
 
 ino_t inode_of(const fs::path& file) {
@@ -125,11 +164,14 @@ class PackCacheTest : public testing::Test {
 };
 
 TEST_F(PackCacheTest, TheSecondStartUsesTheFileOfTheFirstAndComputesTheSameBits) {
-  EXPECT_EQ(Start(folder()).products(), expected());
+  Start start(folder());
+  EXPECT_EQ(start.products(), expected());
+  EXPECT_THAT(start.made, ElementsAre(HasSubstr(file().string())));
   ASSERT_THAT(files_in(folder()), ElementsAre(file()));
   const ino_t first = inode_of(file());
   Start second(folder());
   EXPECT_THAT(second.notes, IsEmpty());
+  EXPECT_THAT(second.made, IsEmpty());
   EXPECT_EQ(second.products(), expected());
   EXPECT_EQ(inode_of(file()), first);
 }
@@ -138,6 +180,68 @@ TEST_F(PackCacheTest, AHashThatIsKnownLateIsTheFilesNameAllTheSame) {
   EXPECT_EQ(Start(folder(), false).products(), expected());
   EXPECT_THAT(files_in(folder()), ElementsAre(file()));
   EXPECT_EQ(Start(folder()).products(), expected());
+}
+
+TEST_F(PackCacheTest, AModelWrittenToWhileItIsPackedIsNotKeptUnderItsHash) {
+  for (const bool is_known : {true, false}) {
+    Start start(folder(), std::make_shared<ChangingCheckpoint>(is_known));
+    EXPECT_THAT(start.notes, ElementsAre(HasSubstr("written to while they were read")));
+    EXPECT_EQ(start.products(), expected());
+    EXPECT_THAT(files_in(folder()), IsEmpty());
+  }
+}
+
+TEST_F(PackCacheTest, EachFormOfTheWeightsHasAFileOfItsOwn) {
+  if (kernels().linear_wide.kernel == nullptr) GTEST_SKIP() << "numbers are packed as they are stored here";
+  cpu::KernelTable other = kernels();
+  other.linear_wide = {};
+  ASSERT_NE(kept_file(folder(), other), file());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(Start(folder()).notes, IsEmpty());
+    EXPECT_THAT(Start(folder(), std::make_shared<SmallCheckpoint>(), other).notes, IsEmpty());
+    EXPECT_THAT(files_in(folder()), testing::UnorderedElementsAre(file(), kept_file(folder(), other)));
+  }
+}
+
+TEST_F(PackCacheTest, AFileThatDoesNotFitIsReplacedBeforeAnyOfItIsUsed) {
+  Start{folder()};
+  const auto other = std::make_shared<OtherShapes>();
+  EXPECT_THAT(Start(folder(), other).notes, ElementsAre(HasSubstr("weight a is not in it as expected")));
+  const Start again(folder(), other);
+  EXPECT_THAT(again.notes, IsEmpty());
+  EXPECT_THAT(again.made, IsEmpty());
+}
+
+TEST_F(PackCacheTest, ALinkInTheFilesPlaceIsSaidAndLeftAlone) {
+  std::ofstream(folder() / "elsewhere") << "not ours";
+  fs::create_symlink(folder() / "elsewhere", file());
+  Start start(folder());
+  EXPECT_THAT(start.notes, ElementsAre(HasSubstr(file().string())));
+  EXPECT_EQ(start.products(), expected());
+  EXPECT_TRUE(fs::is_symlink(file()));
+  EXPECT_EQ(files_in(folder()).size(), 2u);
+}
+
+TEST_F(PackCacheTest, AFileThatCannotGetItsNameIsSaidAndLeavesNothing) {
+  fs::create_directories(file() / "not empty");
+  Start start(folder(), false);
+  EXPECT_THAT(start.notes, ElementsAre(HasSubstr("not kept")));
+  EXPECT_EQ(start.products(), expected());
+  EXPECT_THAT(files_in(folder()), ElementsAre(file()));
+}
+
+TEST_F(PackCacheTest, TheCheckTellsOfEachByteOnceAndCanBeEnded) {
+  Start{folder()};
+  const auto checkpoint = std::make_shared<SmallCheckpoint>();
+  CpuMachine machine(kernels(), Precision::kFast);
+  uint64_t n_checked = 0;
+  machine.ops.begin_weights(folder().string(), checkpoint, [&](uint64_t n_bytes) { n_checked += n_bytes; });
+  EXPECT_EQ(n_checked, fs::file_size(file()) - cpu::kPackChunk);
+  const auto end = [](uint64_t) { throw Error(ErrorCode::kCancelled, "test", "enough"); };
+  const Error error = error_of(
+      [&] { CpuMachine(kernels(), Precision::kFast).ops.begin_weights(folder().string(), checkpoint, end); });
+  EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  EXPECT_THAT(Start(folder()).made, IsEmpty());
 }
 
 TEST_F(PackCacheTest, ADamagedByteAnywhereIsFoundSaidAndMadeGood) {
@@ -233,18 +337,30 @@ void count_bus_errors(int);
 volatile sig_atomic_t n_bus_errors = 0;
 void count_bus_errors(int) { n_bus_errors = n_bus_errors + 1; }
 
-TEST_F(PackCacheTest, OtherBusErrorsReachTheHandlerThatWasThereBeforeAndItComesBackAfterwards) {
-  struct sigaction own {
-  }, now{}, before{};
+struct sigaction below_ours;
+void count_and_pass_on(int signal, siginfo_t* info, void* context) {
+  n_bus_errors = n_bus_errors + 10;
+  if (n_bus_errors < 100) below_ours.sa_sigaction(signal, info, context);
+}
+
+/// Between two starts another handler is put on top of ours.
+[[noreturn]] void raise_between_handlers(const fs::path& folder) {
+  struct sigaction own {};
   own.sa_handler = count_bus_errors;
-  ASSERT_EQ(::sigaction(SIGBUS, &own, &before), 0);
-  {
-    const Start start(folder());
-    ::raise(SIGBUS);
-    EXPECT_EQ(n_bus_errors, 1);
-  }
-  ASSERT_EQ(::sigaction(SIGBUS, &before, &now), 0);
-  EXPECT_EQ(now.sa_handler, count_bus_errors);
+  ::sigaction(SIGBUS, &own, nullptr);
+  Start{folder};
+  own = {};
+  own.sa_sigaction = count_and_pass_on;
+  own.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &own, &below_ours);
+  const Start start(folder);
+  ::raise(SIGBUS);
+  ::_exit(n_bus_errors);
+}
+
+TEST_F(PackCacheTest, ABusErrorThatIsNotOursReachesEveryOtherHandlerOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process in which nobody has handled the signal yet
+  EXPECT_EXIT(raise_between_handlers(folder()), testing::ExitedWithCode(11), "");
 }
 
 TEST_F(PackCacheTest, AFolderThatCannotBeMadeIsSaidAndDoneWithout) {
@@ -318,6 +434,24 @@ TEST_F(PackCacheTest, ALoadThatEndsEarlyLeavesNoFile) {
     const auto checkpoint = std::make_shared<SmallCheckpoint>(false);
     machine.ops.begin_weights(folder().string(), checkpoint);
     machine.ops.add_weight(checkpoint->find("a"));
+  }
+  EXPECT_THAT(files_in(folder()), IsEmpty());
+}
+
+TEST_F(PackCacheTest, WhatIsStillHashedWhenTheProgramEndsIsWaitedForAsLongAsAskedAndLeavesNoFile) {
+  {
+    CpuMachine machine(kernels(), Precision::kFast);
+    const auto checkpoint = std::make_shared<EndlessCheckpoint>();
+    machine.ops.begin_weights(folder().string(), checkpoint);
+    for (const std::string& name : checkpoint->names()) machine.ops.add_weight(checkpoint->find(name));
+    EXPECT_THAT(machine.ops.finish_weights(), IsEmpty());
+    EXPECT_EQ(files_in(folder()).size(), 1u);
+    int n_waits = 0;
+    const auto wait = [&] {
+      if (++n_waits == 3) throw Error(ErrorCode::kCancelled, "test", "enough");
+    };
+    EXPECT_EQ(error_of([&] { machine.ops.keep_weights(wait); }).code(), ErrorCode::kCancelled);
+    EXPECT_EQ(n_waits, 3);
   }
   EXPECT_THAT(files_in(folder()), IsEmpty());
 }

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <functional>
 
-#include "backend/cpu/pages.h"
 #include "base/error.h"
 #include "ops/kv_rows.h"
 

@@ -21,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kMaxTries = 16;
 constexpr std::string_view kPartialSuffix = ".partial-";
 
 struct Kept {
@@ -52,9 +53,8 @@ std::vector<Kept> kept_in(const fs::path& folder) {
     if (path.extension() != kPackSuffix || ::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
       continue;
     }
-    const auto ns = [](const timespec& at) { return int64_t{at.tv_sec} * 1'000'000'000 + at.tv_nsec; };
-    kept.push_back(
-        {path, static_cast<uint64_t>(info.st_blocks) * 512, std::max(ns(info.st_atim), ns(info.st_mtim))});
+    kept.push_back({path, static_cast<uint64_t>(info.st_blocks) * 512,
+                    std::max(nanoseconds_of(info.st_atim), nanoseconds_of(info.st_mtim))});
   }
   std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.used_ns < b.used_ns; });
   return kept;
@@ -72,12 +72,21 @@ void make_room(const fs::path& folder, uint64_t bytes) {
     throw Error(
         ErrorCode::kIo, "keep packed weights",
         fmt::format("{}: {} MB are needed, at most {} MB may be taken of the {} MB free", folder.string(),
-                    bytes / 1'000'000, most / 1'000'000, free.value_or(0) / 1'000'000));
+                    bytes / 1'000'000, most / 1'000'000, free.value_or(0) / 1'000'000),
+        "free some space; --no-cache goes without");
   }
   for (const Kept& file : kept) {
     if (taken + bytes <= most) break;
     if (::unlink(file.path.c_str()) == 0) taken -= file.bytes;
   }
+}
+
+/// Whether the new file is ours: another process may have found it before we locked it, and cleared it.
+bool is_secured(int fd) {
+  // Where the file system has no locks, nobody clears it, and left behind it stays.
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && info.st_nlink > 0;
 }
 
 }  // namespace
@@ -87,13 +96,17 @@ PartialFile begin_pack_file(const fs::path& folder, const std::string& stem, uin
   fs::create_directories(folder, fault);
   if (fault) throw write_error(folder.string(), fault.value());
   make_room(folder, bytes);
-  PartialFile file;
-  file.path = folder / fmt::format("{}{}{}{:014x}", stem, kPackSuffix, kPartialSuffix, draw_seed());
-  file.fd = ::open(file.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (file.fd < 0) throw write_error(folder.string(), errno);
-  // Where the file system has no locks, a file left behind stays.
-  [[maybe_unused]] const int locked = ::flock(file.fd, LOCK_EX | LOCK_NB);
-  return file;
+  for (int i = 0; i < kMaxTries; ++i) {
+    PartialFile file;
+    file.path = folder / fmt::format("{}{}{}{:014x}", stem, kPackSuffix, kPartialSuffix, draw_seed());
+    file.fd = ::open(file.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file.fd < 0) throw write_error(folder.string(), errno);
+    if (is_secured(file.fd)) return file;
+    ::unlink(file.path.c_str());
+    ::close(file.fd);
+  }
+  throw Error(ErrorCode::kIo, "keep packed weights",
+              fmt::format("{}: other processes remove what is written there", folder.string()));
 }
 
 void mark_used(int fd) {

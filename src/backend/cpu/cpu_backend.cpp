@@ -53,10 +53,11 @@ class CpuDevice : public Device {
   int n_threads() const override { return pool_.n_threads(); }
   Ops& ops() override { return ops_; }
   int64_t weight_bytes() const override { return ops_.weight_bytes(); }
-  void begin_weights(std::shared_ptr<const Checkpoint> checkpoint) override {
-    if (!cache_folder_.empty()) ops_.begin_weights(cache_folder_, std::move(checkpoint));
+  void begin_weights(std::shared_ptr<const Checkpoint> checkpoint, const OnBytes& on_bytes) override {
+    if (!cache_folder_.empty()) ops_.begin_weights(cache_folder_, std::move(checkpoint), on_bytes);
   }
   std::vector<std::string> finish_weights() override { return ops_.finish_weights(); }
+  std::vector<std::string> keep_weights(const OnWait& on_wait) override { return ops_.keep_weights(on_wait); }
 
   /// Pages of one chunk: keys with a head's tokens along the lanes, values with its dimensions.
   KvLayout kv_layout(const ModelConfig& config) const override {

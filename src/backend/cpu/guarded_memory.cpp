@@ -25,8 +25,7 @@ struct Slot {
 static_assert(std::atomic<uintptr_t>::is_always_lock_free);
 
 std::array<Slot, 64> slots;
-std::mutex slots_mutex;  // of taking and giving back, never of the handler
-int n_slots_taken = 0;
+std::mutex slots_mutex;    // of taking and giving back, never of the handler
 struct sigaction earlier;  // what SIGBUS did before
 
 /// Put zeros where the file has ended, from the page that was missed to the end of its large page: the thread
@@ -62,18 +61,23 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   }
 }
 
-int take_slot(const std::byte* data, size_t bytes, std::atomic<bool>& was_cut) {
-  const std::lock_guard lock(slots_mutex);
-  const auto free = std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.begin == 0; });
-  if (free == slots.end()) return -1;
-  if (n_slots_taken == 0) {
+/// Once for the whole process and for good: a handler that others have put on top of ours may call ours, and
+/// ours in its place again would then call that one, which calls ours.
+bool handles_bus_errors() {
+  static const bool is_installed = [] {
     struct sigaction ours {};
     ours.sa_sigaction = on_bus_error;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&ours.sa_mask);
-    if (sigaction(SIGBUS, &ours, &earlier) != 0) return -1;
-  }
-  ++n_slots_taken;
+    return sigaction(SIGBUS, &ours, &earlier) == 0;
+  }();
+  return is_installed;
+}
+
+int take_slot(const std::byte* data, size_t bytes, std::atomic<bool>& was_cut) {
+  const std::lock_guard lock(slots_mutex);
+  const auto free = std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.begin == 0; });
+  if (free == slots.end() || !handles_bus_errors()) return -1;
   const auto begin = reinterpret_cast<uintptr_t>(data);
   free->was_cut = &was_cut;
   free->end = begin + bytes;
@@ -84,13 +88,6 @@ int take_slot(const std::byte* data, size_t bytes, std::atomic<bool>& was_cut) {
 void give_back_slot(int slot) {
   const std::lock_guard lock(slots_mutex);
   slots[static_cast<size_t>(slot)].begin = 0;
-  if (--n_slots_taken > 0) return;
-  struct sigaction now {};
-  // Somebody may have put a handler on top of ours, which then forwards to us: it stays.
-  if (sigaction(SIGBUS, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
-      now.sa_sigaction == on_bus_error) {
-    sigaction(SIGBUS, &earlier, nullptr);
-  }
 }
 
 }  // namespace

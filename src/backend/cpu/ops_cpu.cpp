@@ -5,7 +5,6 @@
 #include <cstring>
 #include <functional>
 
-#include "backend/cpu/pages.h"
 #include "base/error.h"
 
 namespace chaski {
@@ -64,8 +63,7 @@ const cpu::ActivationRows& CpuOps::Staged::in(ActivationForm form) const {
 // Weights.
 
 cpu::PanelLayout CpuOps::layout_of(const WeightSource& source) const {
-  const bool may_round =
-      precision_ == Precision::kFast && source.n_rows() > 1 && kernels_.linear_wide.kernel != nullptr;
+  const bool may_round = rounds_numbers() && source.n_rows() > 1;
   return {source.dtype(), source.n_rows(), source.n_cols(),
           may_round ? cpu::PanelForm::kWide : cpu::PanelForm::kStored};
 }
@@ -77,7 +75,7 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
   if (is_caching_) place = caches_.back()->place(*source, w.layout);
   const auto bytes = static_cast<size_t>(w.layout.bytes());
   w.panels = place.panels != nullptr ? Buffer(place.panels, bytes, [](void*) {})
-                                     : cpu::allocate_pages(bytes, source->name());
+                                     : allocate_pages(bytes, source->name());
   if (!place.is_packed) {
     pack(*source, w);
     if (is_caching_) caches_.back()->filled();
@@ -88,7 +86,7 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
   }
   const auto stage_for = [](Buffer& rows, int64_t row_bytes) {
     const auto needed = static_cast<size_t>(kStagedRows * row_bytes);
-    if (rows.bytes() < needed) rows = cpu::allocate_pages(needed, "staged activations");
+    if (rows.bytes() < needed) rows = allocate_pages(needed, "staged activations");
   };
   const ActivationForm form = kernel_for(w).form;
   if (form == ActivationForm::kF32) stage_for(f32_rows_, 4 * w.layout.n_cols());
@@ -100,25 +98,37 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
   return {static_cast<int32_t>(weights_.size()) - 1};
 }
 
-void CpuOps::begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint) {
+void CpuOps::begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint,
+                           const OnBytes& on_bytes) {
   cpu::PackCache::Plan plan;
   plan.folder = cache_folder;
-  plan.kind = name_of(precision_);
+  plan.kind =
+      fmt::format("{}{}-{}", name_of(precision_), rounds_numbers() ? "-wide" : "", cpu::kPanelLayoutVersion);
   for (const std::string& name : checkpoint->names()) {
     try {
-      plan.bytes += cpu::PackCache::bytes_of(layout_of(*checkpoint->find(name)));
+      plan.weights.emplace(name, layout_of(*checkpoint->find(name)));
     } catch (const Error&) {
       continue;  // whoever adds that weight hears of it
     }
   }
-  caches_.push_back(std::make_unique<cpu::PackCache>(pool_, std::move(plan), std::move(checkpoint)));
+  caches_.push_back(
+      std::make_unique<cpu::PackCache>(pool_, std::move(plan), std::move(checkpoint), on_bytes));
   is_caching_ = true;
 }
 
 std::vector<std::string> CpuOps::finish_weights() {
   if (!std::exchange(is_caching_, false)) return {};
   caches_.back()->finish();
-  return caches_.back()->notes();
+  return caches_.back()->take_notes();
+}
+
+std::vector<std::string> CpuOps::keep_weights(const OnWait& on_wait) {
+  std::vector<std::string> all;
+  for (const auto& cache : caches_) {
+    cache->keep(on_wait);
+    for (std::string& note : cache->take_notes()) all.push_back(std::move(note));
+  }
+  return all;
 }
 
 void CpuOps::synchronize() {

@@ -27,8 +27,10 @@ class CpuOps : public Ops {
   WeightId add_weight(WeightSourcePtr source) override;
   const WeightSource& weight(WeightId id) const override { return *packed(id).source; }
   /// As Device's, with the files of packed weights in `cache_folder`.
-  void begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint);
+  void begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint,
+                     const OnBytes& on_bytes = {});
   std::vector<std::string> finish_weights();
+  std::vector<std::string> keep_weights(const OnWait& on_wait);
   /// Throws Error(kCorrupt) where packed weights were damaged while they were in use.
   void synchronize() override;
   int64_t weight_bytes() const { return weight_bytes_; }
@@ -87,6 +89,10 @@ class CpuOps : public Ops {
   template <class Work>
   void parallel(int64_t n, int64_t grain, Work&& work);
 
+  /// Whether numbers of matrices are rounded to the wide form.
+  bool rounds_numbers() const {
+    return precision_ == Precision::kFast && kernels_.linear_wide.kernel != nullptr;
+  }
   cpu::PanelLayout layout_of(const WeightSource& source) const;
   void pack(const WeightSource& source, Packed& w);
   /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.

@@ -1,6 +1,7 @@
 // How this backend keeps a weight matrix: panels of 16 rows whose words lie interleaved, so that a vector
-// holds one word of each row, an activation is broadcast, and no sum ever crosses lanes. The same for all
-// instruction sets. Scales lie behind the codes of their panel, which keeps both aligned.
+// holds one word of each row, an activation is broadcast, and no sum ever crosses lanes. Each code path
+// chooses the form that it computes best with (CpuOps::layout_of); a form's bytes are the same for all.
+// Scales lie behind the codes of their panel, which keeps both aligned.
 //
 //   format  codes, in order                         scales, in order
 //   f32     [n_cols][16] f32                        -
