@@ -70,6 +70,10 @@ void note_line(const std::string& what, Lang lang) {
   note(fmt::format("{} {}\n", tr(lang, "note:", "注意："), printable(what, 600)));
 }
 
+void note_lines(const std::vector<std::string>& notes, Lang lang) {
+  for (const std::string& what : notes) note_line(what, lang);
+}
+
 std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32_t>& id) {
   return id ? std::string(tokenizer.piece(*id)) : std::string();
 }
@@ -125,6 +129,24 @@ PromptMaker prompt_maker(const ModelText& text, const PromptOptions& options, st
                      options.date_string.empty() ? std::move(date_string) : options.date_string);
 }
 
+WeightsKeeper::~WeightsKeeper() {
+  if (std::uncaught_exceptions() > n_exceptions_) return;
+  const Stopwatch since_start;
+  bool is_said = false;
+  const OnWait on_wait = [&] {
+    context_.cancel.throw_if_cancelled("keep packed weights");
+    if (is_said || since_start.seconds() < 1) return;
+    is_said = true;
+    note(tr(context_.lang, "keeping packed weights for the next start …; Ctrl-C leaves without them\n",
+            "正在保存打包后的权重，供下次启动使用……按 Ctrl-C 立即退出\n"));
+  };
+  try {
+    note_lines(device_.keep_weights(on_wait), context_.lang);
+  } catch (const std::exception&) {
+    return;  // they are packed again at the next start
+  }
+}
+
 std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& options, const Context& context,
                                         int64_t min_context, bool reuse_prefixes) {
   const Stopwatch since_start;
@@ -171,10 +193,17 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   if (options.allows_nonfinite) {
     on_nonfinite = [found = loaded->nonfinite](const std::string& what) { found->add(what); };
   }
-  loaded->device->begin_weights(loaded->text.checkpoint);  // a warm start checks all weights meanwhile
+  Progress checking(std::string(tr(context.lang, "checking packed weights", "检查打包的权重")));
+  const auto n_all = static_cast<int64_t>(loaded->text.checkpoint->weight_bytes());
+  int64_t n_checked = 0;
+  loaded->device->begin_weights(loaded->text.checkpoint, [&](uint64_t n_bytes) {
+    context.cancel.throw_if_cancelled("load model");
+    checking.show(std::min(n_all, n_checked += static_cast<int64_t>(n_bytes)), n_all);
+  });
+  checking.clear();
   const Tokenizer& tokenizer = loaded->text.tokenizer();
   loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
-  for (const std::string& what : loaded->device->finish_weights()) note_line(what, context.lang);
+  note_lines(loaded->device->finish_weights(), context.lang);
   EngineOptions engine_options;
   engine_options.context = n_context;
   engine_options.max_sequences = 1;
@@ -182,6 +211,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   set_speculation(*loaded, *ops, options.draft, engine_options);
   loaded->engine = std::make_unique<Engine>(*loaded->device, *ops, loaded->model, tokenizer, engine_options);
   loaded->load_s = loaded->text.open_s + since_start.seconds();
+  loaded->keeper = std::make_unique<WeightsKeeper>(*loaded->device, context);
   return loaded;
 }
 

@@ -1,6 +1,7 @@
 // From a MODEL argument to a loaded model, the same for all commands.
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -51,6 +52,22 @@ class NonfiniteWeights {
   std::vector<std::string> all_;
 };
 
+/// Waits, when it goes and nothing was thrown, until the weights are kept for the next start: the user is
+/// told after a second, and Ctrl-C ends it.
+class WeightsKeeper {
+ public:
+  /// Both must outlive this.
+  WeightsKeeper(Device& device, const Context& context) : device_(device), context_(context) {}
+  ~WeightsKeeper();
+  WeightsKeeper(const WeightsKeeper&) = delete;
+  WeightsKeeper& operator=(const WeightsKeeper&) = delete;
+
+ private:
+  Device& device_;
+  const Context& context_;
+  int n_exceptions_ = std::uncaught_exceptions();
+};
+
 /// A model ready for questions. Members are in the order that their lives depend on.
 struct LoadedModel {
   ModelText text;
@@ -63,6 +80,7 @@ struct LoadedModel {
   std::string lora;  ///< folder of the adapter that was merged in; empty: none
   std::shared_ptr<NonfiniteWeights> nonfinite = std::make_shared<NonfiniteWeights>();
   double load_s = 0;  ///< from opening the files to the engine standing ready
+  std::unique_ptr<WeightsKeeper> keeper;
 
   bool is_synthetic() const { return text.checkpoint->is_synthetic(); }
 };
