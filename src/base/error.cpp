@@ -29,7 +29,8 @@ Error::Error(ErrorCode code, std::string_view operation, std::string_view messag
 std::string describe(const Error& error, std::string_view lang) {
   const bool is_zh = lang == "zh";
   const ErrorTraits& row = traits_of(error.code());
-  std::string text = fmt::format("{}: {}", is_zh ? row.headline_zh : row.headline_en, error.what());
+  std::string text = fmt::format("{}{}", is_zh ? row.headline_zh : row.headline_en, is_zh ? "：" : ": ");
+  text += error.what();
   for (const std::string& doing : error.context()) text += "\n  " + doing;
   if (!error.hint().empty()) text += fmt::format("\n  {} {}", is_zh ? "建议：" : "Try:", error.hint());
   return text;

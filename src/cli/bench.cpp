@@ -23,6 +23,7 @@ BenchRecord bench_model(const std::string& name, const BenchOptions& options, co
   record.model = name;
   record.plan = options.plan;
   ModelOptions where = options.where;
+  where.draft = "none";
   if (where.context == 0) where.context = options.plan.context();
   const auto model = load_model(open_model_text(name), where, context);
   note_oddities(*model, context.lang);
@@ -40,6 +41,11 @@ BenchRecord bench_model(const std::string& name, const BenchOptions& options, co
   record.weight_bytes = device.weight_bytes();
   record.load_s = model->load_s;
   record.warnings = warnings_of(*model);
+  if (options.plan.speculates && record.is_synthetic) {
+    record.warnings.push_back(make_warning("speculation_random_weights"));
+    note(fmt::format("{} {}\n", tr(context.lang, "note:", "注意："),
+                     warning_text(record.warnings.back(), context.lang)));
+  }
   Ops& ops = model->fallback ? static_cast<Ops&>(*model->fallback) : model->device->ops();
   Progress progress(std::string(tr(context.lang, "measuring", "测量")));
   record.figures =
@@ -49,14 +55,15 @@ BenchRecord bench_model(const std::string& name, const BenchOptions& options, co
   return record;
 }
 
-void bench(const BenchOptions& options, const Context& context) {
-  options.plan.validate();
-  const std::string& output = options.output;
-  std::vector<BenchRecord> records;
+/// A wrong name, or a plan too long for a model, is found before minutes are spent on the others.
+void check_models(const BenchOptions& options) {
   for (const std::string& name : options.models) {
-    records.push_back(bench_model(name, options, context));
-    if (output == "jsonl") print_exactly(to_json_text(to_json(records.back())) + "\n");
+    check_fits(options.plan, Checkpoint::open(resolve_model(name))->config().max_context);
   }
+}
+
+void print_records(const std::vector<BenchRecord>& records, const std::string& output,
+                   const Context& context) {
   if (output == "json") {
     OrderedJson json = OrderedJson::array();
     for (const BenchRecord& record : records) json.push_back(to_json(record));
@@ -66,6 +73,22 @@ void bench(const BenchOptions& options, const Context& context) {
   } else if (output != "jsonl") {
     print(bench_table(records, output == "md" ? BenchFormat::kMarkdown : BenchFormat::kTable, context.lang));
   }
+}
+
+void bench(const BenchOptions& options, const Context& context) {
+  options.plan.validate();
+  check_models(options);
+  std::vector<BenchRecord> records;
+  try {
+    for (const std::string& name : options.models) {
+      records.push_back(bench_model(name, options, context));
+      if (options.output == "jsonl") print_exactly(to_json_text(to_json(records.back())) + "\n");
+    }
+  } catch (...) {  // what is measured is said, however the rest ended
+    if (!records.empty()) print_records(records, options.output, context);
+    throw;
+  }
+  print_records(records, options.output, context);
 }
 
 }  // namespace
@@ -88,18 +111,21 @@ void add_bench(CLI::App& app, Context& context) {
       "生成的词元数；0 表示不测解码；默认 128");
   add("-d,--depth", options->plan.depth, "tokens in the context before a decode begins",
       "解码开始前上下文中已有的词元数");
-  add("--repeat", options->plan.n_repeats, "samples of each figure; by default 5", "每项测量的次数；默认 5");
+  add("-r,--repeat", options->plan.n_repeats,
+      "samples of each figure; by default 6, the fewest that make a 95 % interval",
+      "每项测量的次数；默认 6，即构成 95% 区间的最少次数");
   add("-b,--sequences", options->plan.sequences, "numbers of sequences to decode at once, as 8,32",
       "同时解码的序列数，如 8,32")
       ->delimiter(',')
       ->allow_extra_args(false);
   command->add_flag("--speculate", options->plan.speculates,
-                    std::string(tr(lang, "decode with n-gram speculation as well, beside plain",
-                                   "另测 n-gram 推测解码，与普通解码并列")));
+                    std::string(tr(lang, "decode with n-gram speculation as well, after a piece of prose",
+                                   "另测 n-gram 推测解码（接一段散文）")));
   add("-o,--output", options->output, "table, md, csv, json or jsonl",
       "输出格式：table、md、csv、json 或 jsonl")
       ->check(CLI::IsMember({"table", "md", "csv", "json", "jsonl"}));
-  add_model_options(*command, context, options->where);
+  add_model_options(*command, context, options->where, false);
+  command->get_option("--ctx")->group("");  // -p, -n and -d say what is needed
   command->callback(
       [options, &context] { context.action = [options, &context] { bench(*options, context); }; });
 }

@@ -56,24 +56,27 @@ void add_model(CLI::App& command, const Context& context, std::string& model) {
       ->required();
 }
 
-void add_model_options(CLI::App& command, const Context& context, ModelOptions& o) {
+void add_model_options(CLI::App& command, const Context& context, ModelOptions& o, bool answers) {
   Registrar add(command, context);
   add.option("--device", o.device, "auto or cpu; this build has no other",
              "设备：auto 或 cpu；本构建没有其他设备");
   add.option("--precision", o.precision, "exact (f32 throughout) or fast (default)",
              "精度：exact（全程 f32）或 fast（默认）");
-  add.option("--kv-dtype", o.kv_dtype, "type of the KV cache: f32, f16, bf16, q8_0",
-             "KV 缓存类型：f32、f16、bf16、q8_0");
+  add.option("--kv-dtype", o.kv_dtype,
+             "type of the KV cache: f32, f16, bf16, q8_0; by default bf16 in fast, f32 in exact",
+             "KV 缓存类型：f32、f16、bf16、q8_0；默认 fast 为 bf16，exact 为 f32");
   add.option("--isa", o.isa, "code path to use: scalar, avx2 and so on; by default the machine's best",
              "强制使用的代码路径：scalar、avx2 等；默认取本机最优");
   add.option("-t,--threads", o.n_threads, "threads; 0: one per core", "线程数；0 表示每核一个");
   add.option("--ctx", o.context,
              "positions of context; by default 4096, more where --max-length needs it, at most the model's",
              "上下文长度；默认 4096，--max-length 需要时更长，且不超过模型上限");
-  add.option("--draft", o.draft,
-             "a smaller model with the same tokens that guesses ahead, or none; by default the text so far "
-             "does; the answer is the same either way",
-             "用于猜测后续词元的小模型（词表须相同），或 none；默认用已有文本猜测；回答不受影响");
+  if (answers) {
+    add.option("--draft", o.draft,
+               "a smaller model with the same tokens that guesses ahead, or none; by default the text so far "
+               "does; the answer is the same either way",
+               "用于猜测后续词元的小模型（词表须相同），或 none；默认用已有文本猜测；回答不受影响");
+  }
   add.option("--lora", o.lora, "folder of a LoRA adapter as PEFT saves it, merged into the weights at load",
              "PEFT 保存的 LoRA 适配器目录，加载时合并到权重");
   add.flag("--no-cache", o.goes_without_cache,

@@ -51,7 +51,8 @@ CLI::App* add_command(CLI::App& app, Context& context, const std::string& name, 
                       std::string_view zh);
 void add_lang(CLI::App& command, Context& context);
 void add_model(CLI::App& command, const Context& context, std::string& model);
-void add_model_options(CLI::App& command, const Context& context, ModelOptions& options);
+/// `answers`: the command generates text, which a draft model may speed up.
+void add_model_options(CLI::App& command, const Context& context, ModelOptions& options, bool answers = true);
 void add_generation_options(CLI::App& command, const Context& context, GenerationSettings& settings);
 void add_prompt_options(CLI::App& command, const Context& context, PromptOptions& options);
 

@@ -136,7 +136,7 @@ void add_perplexity(CLI::App& app, Context& context) {
                      "窗口步长（词元），小于 --ctx；默认为其一半")));
   command->add_flag("--json", options->wants_json,
                     std::string(tr(lang, "JSON is what it prints anyway", "输出本来就是 JSON")));
-  add_model_options(*command, context, options->where);
+  add_model_options(*command, context, options->where, false);
   command->get_option("--ctx")->description(
       std::string(tr(lang, "tokens of a window, at least 2; by default 1024 or the model's, if fewer",
                      "窗口长度（词元），至少 2；默认 1024，且不超过模型上限")));

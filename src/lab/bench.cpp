@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -15,9 +16,14 @@ constexpr int64_t kMaxRepeats = 10'000;
 constexpr int32_t kMaxSequences = 1024;
 /// Tokens that a decode generates unmeasured before its samples.
 constexpr int64_t kWarmupTokens = 4;
-/// Positions for the tokens that a sequence may get while others are still at their prompts, and for the step
-/// that ends a measurement.
-constexpr int64_t kSpareTokens = 64;
+/// Tokens that the prompt of speculation has at most.
+constexpr int64_t kProseTokens = 64;
+/// Plain narration, which neither repeats itself nor asks for its own words again.
+constexpr std::string_view kProse =
+    "The ferry left the island an hour late that morning, because the captain had waited for the doctor and "
+    "her two heavy trunks. Nobody complained. Fog lay on the water, the engine coughed, and somewhere a bell "
+    "answered the gulls. When the mainland came into view, a boy who had never left home asked his uncle "
+    "whether people over there also kept goats. The uncle thought about it for a while and then";
 
 /// The value below which a share `p` of the ascending samples lies.
 double percentile(const std::vector<double>& ascending, double p) {
@@ -27,9 +33,9 @@ double percentile(const std::vector<double>& ascending, double p) {
   return std::lerp(ascending[below], ascending[above], place - static_cast<double>(below));
 }
 
-/// How many of `n` ascending samples may be cut at each end so that the rest still holds the median with 95
-/// %.
-size_t cut_of_interval(size_t n) {
+/// How many of `n` ascending samples may be cut at each end so that the rest still holds the median with
+/// 95 %; nothing where all of them do not.
+std::optional<size_t> cut_of_interval(size_t n) {
   // Cutting k at each end loses the median where at most k of n fair coins fall on heads, or on tails.
   const double log_all = static_cast<double>(n) * std::log(2.0);
   double tail = 0;
@@ -38,9 +44,9 @@ size_t cut_of_interval(size_t n) {
     const auto coins = static_cast<double>(n);
     tail +=
         std::exp(std::lgamma(coins + 1) - std::lgamma(heads + 1) - std::lgamma(coins - heads + 1) - log_all);
-    if (tail > 0.025) return k == 0 ? 0 : k - 1;
+    if (tail > 0.025) return k == 0 ? std::nullopt : std::optional(k - 1);
   }
-  return 0;
+  return std::nullopt;
 }
 
 Request greedy(std::vector<int32_t> prompt) {
@@ -52,6 +58,24 @@ Request greedy(std::vector<int32_t> prompt) {
 
 void throw_if_failed(const Answer& answer) {
   if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "bench", answer.error);
+}
+
+/// Tokens of the prompt before a decode.
+int64_t prompt_tokens(const BenchPlan& plan) { return std::max<int64_t>(1, plan.depth); }
+
+/// Tokens that the first of `n` sequences gets after its own first one, before the last of them is through
+/// its prompt of `n_prompt`. Prompts go through oldest first, in steps of which whoever is through takes a
+/// row.
+int64_t most_waiting_tokens(int64_t n, int64_t n_prompt) {
+  const int64_t step_rows = std::max<int64_t>(EngineOptions().max_step_rows, n);
+  int64_t n_through = 0, n_left = n_prompt, n_waiting = 0;  // n_left: of the oldest prompt not through
+  while (n_through < n) {
+    if (n_through > 0) ++n_waiting;
+    int64_t n_rows = step_rows - n_through;
+    for (; n_through < n && n_rows >= n_left; ++n_through) n_rows -= std::exchange(n_left, n_prompt);
+    n_left -= n_rows;
+  }
+  return n_waiting;
 }
 
 /// One engine and its measurements.
@@ -77,25 +101,33 @@ class Timed {
     return static_cast<double>(plan_.n_prompt) / answer.timings.ttft_s;
   }
 
-  /// All sequences first get through their prompts; then `n_tokens` of each are timed.
-  double decode_rate(int64_t n_tokens) {
+  /// All sequences first get through their prompts; then `n_tokens` of each are timed. Without `prompt` each
+  /// has pseudo-random tokens of its own, as many as the depth.
+  double decode_rate(int64_t n_tokens, const std::vector<int32_t>& prompt = {}) {
     std::vector<RequestId> ids;
     std::vector<int64_t> counts(static_cast<size_t>(n_sequences_));
     int64_t n_known = 0;
     for (size_t i = 0; i < counts.size(); ++i) {
-      ids.push_back(engine_.submit(greedy(bench_prompt(tokenizer_, std::max<int64_t>(1, plan_.depth), i)),
-                                   [&counts, &n_known, i](std::string_view) { ++counts[i], ++n_known; }));
+      ids.push_back(
+          engine_.submit(greedy(prompt.empty() ? bench_prompt(tokenizer_, prompt_tokens(plan_), i) : prompt),
+                         [&counts, &n_known, i](std::string_view) { ++counts[i], ++n_known; }));
     }
     while (std::find(counts.begin(), counts.end(), 0) != counts.end() && step()) {
     }
     const int64_t n_before = n_known;
+    const std::vector<int64_t> counts_before = counts;
     const Stopwatch since_begin;
     while (n_known - n_before < n_tokens * n_sequences_ && step()) {
     }
     const double rate = static_cast<double>(n_known - n_before) / since_begin.seconds();
+    const std::vector<int64_t> counts_timed = counts;  // a cancelled request may still give text
     for (const RequestId id : ids) {
       engine_.cancel(id);
       throw_if_failed(engine_.take(id));
+    }
+    for (size_t i = 0; i < counts.size(); ++i) {
+      const int64_t n = counts_timed[i] - counts_before[i];
+      CHECK(n >= n_tokens, "sequence {} of {} gave {} of {} tokens", i, n_sequences_, n, n_tokens);
     }
     return rate;
   }
@@ -144,11 +176,14 @@ void BenchPlan::validate() const {
 }
 
 int64_t BenchPlan::context() const {
-  const int64_t most = sequences.empty() ? 1 : *std::max_element(sequences.begin(), sequences.end());
-  // Prompts go through in chunks, and whoever is through decodes meanwhile.
-  const int64_t waiting = most + most * depth / EngineOptions().max_step_rows;
-  const int64_t decoding = n_gen == 0 ? 0 : std::max<int64_t>(1, depth) + n_gen + waiting + kSpareTokens;
-  return std::max(n_prompt + 1, decoding);
+  if (n_gen == 0) return n_prompt + 1;
+  int64_t n_waiting = 0;
+  for (const int32_t n : sequences) {
+    n_waiting = std::max(n_waiting, most_waiting_tokens(n, prompt_tokens(*this)));
+  }
+  // A prompt's own step gives the first token, which is not timed.
+  const int64_t before = std::max(prompt_tokens(*this) + n_waiting, speculates ? kProseTokens : 0);
+  return std::max(n_prompt + 1, before + 1 + n_gen);
 }
 
 Metric summarize(std::vector<double> samples) {
@@ -159,9 +194,10 @@ Metric summarize(std::vector<double> samples) {
   metric.median = percentile(ascending, 0.5);
   metric.p90 = percentile(ascending, 0.9);
   metric.p99 = percentile(ascending, 0.99);
-  const size_t cut = cut_of_interval(ascending.size());
-  metric.low = ascending[cut];
-  metric.high = ascending[ascending.size() - 1 - cut];
+  metric.range = {ascending.front(), ascending.back()};
+  if (const auto cut = cut_of_interval(ascending.size())) {
+    metric.ci95 = {ascending[*cut], ascending[ascending.size() - 1 - *cut]};
+  }
   metric.samples = std::move(samples);
   return metric;
 }
@@ -178,15 +214,27 @@ std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_
   return ids;
 }
 
+std::vector<int32_t> speculation_prompt(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids = tokenizer.encode(kProse);
+  if (ids.size() > kProseTokens) ids.resize(kProseTokens);
+  return ids;
+}
+
+void check_fits(const BenchPlan& plan, int64_t context) {
+  if (plan.context() <= context) return;
+  throw Error(
+      ErrorCode::kUsage, "bench",
+      fmt::format("{} prompt tokens (-p), {} generated (-n) and a depth of {} (-d) need a context of {}"
+                  ", the model has {}",
+                  plan.n_prompt, plan.n_gen, plan.depth, plan.context(), context),
+      "ask for fewer tokens, a smaller depth, or fewer sequences at once");
+}
+
 BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const CancelToken& cancel,
                        const std::function<void(int64_t done, int64_t total)>& on_progress) {
   plan.validate();
-  if (plan.context() > subject.model.context) {
-    throw Error(ErrorCode::kUsage, "bench",
-                fmt::format("{} positions are needed, the model was loaded with {}", plan.context(),
-                            subject.model.context),
-                "ask for fewer tokens, or a smaller depth");
-  }
+  check_fits(plan, subject.model.context);
+  const int64_t n_warmup = std::min(kWarmupTokens, plan.n_gen);
   const auto n_decodes = static_cast<int64_t>(1 + plan.sequences.size() + (plan.speculates ? 1 : 0));
   const int64_t n_metrics = (plan.n_prompt > 0 ? 1 : 0) + (plan.n_gen > 0 ? n_decodes : 0);
   int64_t n_done = 0;
@@ -208,19 +256,21 @@ BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const
       figures.prefill_tokens_per_s = sampled([&] { return alone.prefill_rate(); });
     }
     if (plan.n_gen > 0) {
-      alone.decode_rate(kWarmupTokens);
+      alone.decode_rate(n_warmup);
       figures.decode_tokens_per_s = sampled([&] { return alone.decode_rate(plan.n_gen); });
     }
   }
   if (plan.n_gen == 0) return figures;
   if (plan.speculates) {
     Timed guessing(subject, plan, 1, cancel, SpeculationKind::kNgram);
-    guessing.decode_rate(kWarmupTokens);
-    figures.speculative_decode_tokens_per_s = sampled([&] { return guessing.decode_rate(plan.n_gen); });
+    const std::vector<int32_t> prose = speculation_prompt(subject.tokenizer);
+    guessing.decode_rate(n_warmup, prose);
+    figures.speculative_decode_tokens_per_s =
+        sampled([&] { return guessing.decode_rate(plan.n_gen, prose); });
   }
   for (const int32_t n_sequences : plan.sequences) {
     Timed together(subject, plan, n_sequences, cancel);
-    together.decode_rate(kWarmupTokens);
+    together.decode_rate(n_warmup);
     figures.batched.push_back({n_sequences, sampled([&] { return together.decode_rate(plan.n_gen); })});
   }
   return figures;

@@ -15,29 +15,33 @@
 
 namespace chaski {
 
-/// What to measure. Prompts are fixed pseudo-random ordinary tokens; all decoding is greedy, and no token
-/// ends it.
+/// What to measure. Prompts are fixed pseudo-random ordinary tokens, but speculation, whose worth is the
+/// text's, has prose (speculation_prompt); all decoding is greedy, and no token ends it.
 struct BenchPlan {
   int64_t n_prompt = 512;          ///< tokens of a prefill; 0: none is measured
   int64_t n_gen = 128;             ///< tokens of a decode, of each sequence; 0: none is measured
   int64_t depth = 0;               ///< tokens before a decode begins; at least one is always there
-  int64_t n_repeats = 5;           ///< samples of each metric
+  int64_t n_repeats = 6;           ///< samples of each metric; fewer make no 95 % interval
   std::vector<int32_t> sequences;  ///< numbers of sequences to decode at once; total tokens/s of each
   bool speculates = false;         ///< decode with n-gram speculation as well, beside plain
 
   /// Throws Error(kUsage) naming what is out of range.
   void validate() const;
-  /// Positions of context that it needs.
+  /// Positions of context that it needs: of sequences that decode at once, those who are through their
+  /// prompts get tokens while the others are not.
   int64_t context() const;
 };
 
 /// Samples and what they say. Percentiles are of the samples in ascending order, between two of them linear.
-/// [low, high] holds the true median with at least 95 % where there are six samples or more (order
-/// statistics: no assumption on the distribution); with fewer it is the range, which holds it with 1 − 2^(1 −
-/// n).
 struct Metric {
+  struct Interval {
+    double low = 0, high = 0;
+  };
   double median = 0, p90 = 0, p99 = 0;
-  double low = 0, high = 0;
+  Interval range;  ///< least and most
+  /// Holds the true median with at least 95 %, by order statistics: no assumption on the distribution. No
+  /// five samples can do that.
+  std::optional<Interval> ci95;
   std::vector<double> samples;  ///< in the order measured
 };
 /// Of at least one sample.
@@ -65,13 +69,17 @@ struct BenchSubject {
   const Tokenizer& tokenizer;
 };
 
+/// Throws Error(kUsage) where the plan needs more positions than `context`.
+void check_fits(const BenchPlan& plan, int64_t context);
+
 /// Run the plan, each measurement once unmeasured before it counts. `on_progress(done, total)` hears of the
-/// samples. Throws Error(kUsage) where the model's context is too short, Error(kDevice) where logits are not
-/// finite, Error(kCancelled).
+/// samples. Throws what check_fits does, Error(kDevice) where logits are not finite, Error(kCancelled).
 BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const CancelToken& cancel,
                        const std::function<void(int64_t done, int64_t total)>& on_progress = {});
 
 /// `n` fixed pseudo-random ordinary tokens; another `stream`, other tokens.
 std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_t stream);
+/// The beginning of a fixed piece of English prose: what speculation is measured on.
+std::vector<int32_t> speculation_prompt(const Tokenizer& tokenizer);
 
 }  // namespace chaski

@@ -28,7 +28,8 @@ std::vector<Row> rows_of(const std::vector<BenchRecord>& records, Lang lang) {
     if (figures.decode_tokens_per_s) rows.push_back({&record, decode + at, &*figures.decode_tokens_per_s});
     if (figures.speculative_decode_tokens_per_s) {
       rows.push_back({&record,
-                      fmt::format("{}{}{}", decode, at, tr(lang, ", n-gram speculation", "，n-gram 推测")),
+                      fmt::format("{}{}", decode,
+                                  tr(lang, " after prose, n-gram speculation", "（接散文），n-gram 推测")),
                       &*figures.speculative_decode_tokens_per_s});
     }
     for (const BatchedDecode& batched : figures.batched) {
@@ -43,24 +44,36 @@ std::string rate(double tokens_per_s) {
   return fmt::format("{:.{}f}", tokens_per_s, tokens_per_s < 100 ? 2 : 1);
 }
 
-/// Cells of all rows, the titles first.
-std::vector<std::vector<std::string>> cells_of(const std::vector<BenchRecord>& records, Lang lang) {
+std::string span_of(const Metric::Interval& interval) {
+  return fmt::format("{} – {}", rate(interval.low), rate(interval.high));
+}
+
+/// With the cache's type where it is not what goes with the precision.
+std::string precision_of(const BenchRecord& record, Lang lang) {
+  if (record.kv_dtype == (record.precision == "exact" ? "f32" : "bf16")) return record.precision;
+  return record.precision + trf(lang, ", {} cache", "，{} 缓存", record.kv_dtype);
+}
+
+/// Cells of all rows, the titles first. `foreign` makes text that is not our own harmless.
+std::vector<std::vector<std::string>> cells_of(const std::vector<BenchRecord>& records, Lang lang,
+                                               std::string (*foreign)(std::string_view)) {
   const auto title = [lang](std::string_view en, std::string_view zh) {
     return std::string(tr(lang, en, zh));
   };
   std::vector<std::vector<std::string>> cells;
   cells.push_back({title("model", "模型"), title("weights", "权重"), title("precision", "精度"),
-                   title("path", "指令集"), title("threads", "线程"), title("test", "测试"),
-                   title("tokens/s", "词元/秒"), title("95 % interval", "95% 区间"), "p90", "p99"});
+                   title("path", "代码路径"), title("threads", "线程"), title("test", "测试"),
+                   title("tokens/s", "词元/秒"), title("95 % interval", "95% 区间"),
+                   title("low – high", "最低 – 最高"), "p90", "p99"});
   for (const Row& row : rows_of(records, lang)) {
     const BenchRecord& record = *row.record;
     const Metric& metric = *row.metric;
     const std::string_view label =
         record.is_synthetic ? tr(lang, " (random weights)", "（随机权重）") : std::string_view();
-    cells.push_back({strip_controls(record.model) + std::string(label), strip_controls(record.format),
-                     record.precision, record.isa, std::to_string(record.threads), row.test,
-                     rate(metric.median), fmt::format("{} – {}", rate(metric.low), rate(metric.high)),
-                     rate(metric.p90), rate(metric.p99)});
+    cells.push_back({foreign(record.model) + std::string(label), record.format, precision_of(record, lang),
+                     record.isa, std::to_string(record.threads), row.test, rate(metric.median),
+                     metric.ci95 ? span_of(*metric.ci95) : "–", span_of(metric.range), rate(metric.p90),
+                     rate(metric.p99)});
   }
   return cells;
 }
@@ -86,7 +99,7 @@ std::string columns(const std::vector<std::vector<std::string>>& cells) {
 std::string markdown(const std::vector<std::vector<std::string>>& cells) {
   std::string text;
   for (size_t r = 0; r < cells.size(); ++r) {
-    for (const std::string& cell : cells[r]) text += fmt::format("| {} ", markdown_inline(cell));
+    for (const std::string& cell : cells[r]) text += fmt::format("| {} ", cell);
     text += "|\n";
     if (r > 0) continue;
     for (size_t i = 0; i < cells[r].size(); ++i) text += "| --- ";
@@ -105,17 +118,19 @@ std::string csv(const std::vector<BenchRecord>& records) {
   std::string text =
       "model,is_synthetic,format,precision,kv_dtype,device_kind,isa,threads,test,n_prompt,n_gen,depth,n_"
       "sequences,"
-      "tokens_per_s_median,tokens_per_s_low,tokens_per_s_high,tokens_per_s_p90,tokens_per_s_p99,n_samples,"
+      "tokens_per_s_median,tokens_per_s_low,tokens_per_s_high,tokens_per_s_ci95_low,tokens_per_s_ci95_high,"
+      "tokens_per_s_p90,tokens_per_s_p99,n_samples,"
       "load_s,"
       "weight_bytes,kv_bytes,peak_rss_bytes\n";
   for (const BenchRecord& r : records) {
     const auto add = [&](std::string_view test, int64_t n_prompt, int64_t n_gen, int64_t n_sequences,
                          const Metric& m) {
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+      const std::string interval = m.ci95 ? fmt::format("{},{}", m.ci95->low, m.ci95->high) : ",";
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
                           csv_text(r.model), r.is_synthetic, csv_text(r.format), r.precision, r.kv_dtype,
                           r.device_kind, r.isa, r.threads, test, n_prompt, n_gen, r.plan.depth, n_sequences,
-                          m.median, m.low, m.high, m.p90, m.p99, m.samples.size(), r.load_s, r.weight_bytes,
-                          r.figures.kv_bytes, r.peak_rss_bytes);
+                          m.median, m.range.low, m.range.high, interval, m.p90, m.p99, m.samples.size(),
+                          r.load_s, r.weight_bytes, r.figures.kv_bytes, r.peak_rss_bytes);
     };
     if (r.figures.prefill_tokens_per_s)
       add("prefill", r.plan.n_prompt, 0, 1, *r.figures.prefill_tokens_per_s);
@@ -129,6 +144,8 @@ std::string csv(const std::vector<BenchRecord>& records) {
   return text;
 }
 
+OrderedJson to_json(const Metric::Interval& interval) { return {interval.low, interval.high}; }
+
 OrderedJson metric_or_null(const std::optional<Metric>& metric) {
   return metric ? to_json(*metric) : OrderedJson(nullptr);
 }
@@ -139,7 +156,8 @@ OrderedJson to_json(const Metric& metric) {
   return {{"median", metric.median},
           {"p90", metric.p90},
           {"p99", metric.p99},
-          {"ci95", {metric.low, metric.high}},
+          {"ci95", metric.ci95 ? to_json(*metric.ci95) : OrderedJson(nullptr)},
+          {"range", to_json(metric.range)},
           {"samples", metric.samples}};
 }
 
@@ -178,8 +196,8 @@ OrderedJson to_json(const BenchRecord& record) {
 
 std::string bench_table(const std::vector<BenchRecord>& records, BenchFormat format, Lang lang) {
   if (format == BenchFormat::kCsv) return csv(records);
-  const auto cells = cells_of(records, lang);
-  return format == BenchFormat::kMarkdown ? markdown(cells) : columns(cells);
+  if (format == BenchFormat::kMarkdown) return markdown(cells_of(records, lang, markdown_inline));
+  return columns(cells_of(records, lang, strip_controls));
 }
 
 }  // namespace chaski

@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 10> kSentences{{
+constexpr std::array<Sentence, 12> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -45,6 +45,12 @@ constexpr std::array<Sentence, 10> kSentences{{
      "Weights hold NaN or infinity and were loaded all the same (--allow-nonfinite): the answers may mean "
      "nothing.",
      "权重含 NaN 或无穷大，仍按要求加载（--allow-nonfinite）：回答可能没有意义。"},
+    {"speculation_failed",
+     "Guessing tokens ahead failed and was switched off: the answers are the same, their times are not.",
+     "提前猜测词元失败，已停用：回答不受影响，但用时会不同。"},
+    {"speculation_random_weights",
+     "Random weights repeat themselves: the speed of speculation with them says nothing about real text.",
+     "随机权重的输出会自我重复：由此测得的推测解码速度不能说明真实文本的情况。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},

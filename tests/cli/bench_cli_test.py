@@ -37,7 +37,8 @@ class BenchTest(unittest.TestCase):
             self.assertEqual([entry["n_sequences"] for entry in record["batched"]], [2, 5])
             for metric in (record["prefill_tokens_per_s"], record["decode_tokens_per_s"], *batched):
                 self.assertEqual(len(metric["samples"]), 2)
-                low, high = metric["ci95"]
+                self.assertIsNone(metric["ci95"])  # two samples have a range
+                low, high = metric["range"]
                 self.assertTrue(0 < low <= metric["median"] <= metric["p90"] <= metric["p99"] <= high)
 
     def test_jsonl_has_a_line_per_model(self):
@@ -47,6 +48,7 @@ class BenchTest(unittest.TestCase):
     def test_speculation_stands_beside_plain_decoding(self):
         self.assertIsNone(bench(TINY)[0]["speculative_decode_tokens_per_s"])
         record = bench(TINY, "--speculate")[0]
+        self.assertEqual([warning["code"] for warning in record["warnings"]], ["speculation_random_weights"])
         for key in ("decode_tokens_per_s", "speculative_decode_tokens_per_s"):
             self.assertEqual(len(record[key]["samples"]), 2)
         self.assertIn("n-gram", chaski("bench", TINY, *SHORT, "--speculate", "--lang", "en")[0])
@@ -63,6 +65,26 @@ class BenchTest(unittest.TestCase):
         self.assertIn("for speed only", note)
         self.assertIn("预填充 16", chaski("bench", TINY, *SHORT, "--lang", "zh")[0])
         self.assertIn("| --- |", chaski("bench", TINY, *SHORT, "-o", "md")[0])
+
+    def test_six_samples_have_an_interval(self):
+        out, _ = chaski("bench", TINY, "-p", "4", "-n", "0", "-o", "json")
+        metric = json.loads(out)[0]["prefill_tokens_per_s"]
+        self.assertEqual(metric["ci95"], [min(metric["samples"]), max(metric["samples"])])
+
+    def test_a_wrong_name_is_found_before_anything_is_measured(self):
+        out, err = chaski("bench", TINY, "no-such-model", *SHORT, "-o", "jsonl", status=3)
+        self.assertEqual(out, "")
+        self.assertIn("no-such-model", err)
+
+    def test_a_plan_too_long_for_the_model_names_the_options_that_made_it(self):
+        _, err = chaski("bench", TINY, "-d", "1000000", status=2)
+        self.assertIn("a depth of 1000000 (-d)", err)
+        self.assertNotIn("--ctx", err)
+
+    def test_options_without_effect_are_not_offered(self):
+        self.assertNotIn("--ctx", chaski("bench", "--help")[0])
+        chaski("bench", TINY, *SHORT, "--draft", TINY, status=2)
+        chaski("perplexity", TINY, __file__, "--draft", TINY, status=2)
 
     def test_settings_out_of_range_are_usage_errors(self):
         for wrong in (["--repeat", "0"], ["-p", "0", "-n", "0"], ["-b", "0"], ["-d", "-1"], ["-o", "xml"]):

@@ -44,13 +44,20 @@ TEST(Summarize, SamplesStayInTheOrderMeasured) {
 TEST(Summarize, TheIntervalIsThatOfOrderStatistics) {
   const auto interval = [](int n) {
     const Metric metric = summarize(one_to(n));
-    return std::pair(metric.low, metric.high);
+    return std::pair(metric.ci95->low, metric.ci95->high);
   };
-  EXPECT_EQ(interval(5), std::pair(1.0, 5.0));
   EXPECT_EQ(interval(6), std::pair(1.0, 6.0));
   EXPECT_EQ(interval(9), std::pair(2.0, 8.0));
   EXPECT_EQ(interval(20), std::pair(6.0, 15.0));
   EXPECT_EQ(interval(100), std::pair(40.0, 61.0));
+}
+
+TEST(Summarize, FewerThanSixSamplesHaveARangeAndNoInterval) {
+  const Metric five = summarize(one_to(5));
+  EXPECT_FALSE(five.ci95);
+  EXPECT_EQ(std::pair(five.range.low, five.range.high), std::pair(1.0, 5.0));
+  EXPECT_TRUE(to_json(five)["ci95"].is_null());
+  EXPECT_FALSE(to_json(summarize(one_to(6)))["ci95"].is_null());
 }
 
 class Bench : public testing::Test {
@@ -84,8 +91,43 @@ TEST_F(Bench, EveryMetricHasAsManySamplesAsAskedFor) {
   ASSERT_EQ(figures.batched.size(), 2u);
   EXPECT_EQ(figures.batched[1].n_sequences, 8);
   EXPECT_EQ(figures.batched[1].tokens_per_s.samples.size(), 2u);
-  EXPECT_GT(figures.batched[1].tokens_per_s.low, 0);
+  EXPECT_GT(figures.batched[1].tokens_per_s.range.low, 0);
   EXPECT_EQ(heard_.back(), std::pair(int64_t{10}, int64_t{10}));
+}
+
+// Each decoding sequence takes a row of the steps that the others' prompts need.
+TEST_F(Bench, ManySequencesAtADepthAllGetTheirTokens) {
+  BenchPlan plan;
+  plan.n_prompt = 0;
+  plan.n_gen = 3;
+  plan.depth = 60;
+  plan.n_repeats = 1;
+  plan.sequences = {40};
+  EXPECT_EQ(run(plan).batched[0].tokens_per_s.samples.size(), 1u);
+  plan.depth = 512;
+  plan.sequences = {200};
+  EXPECT_GE(plan.context(), 512 + 770 + 3);  // 200 prompts of 512 through rows that shrink from 256 to 57
+}
+
+TEST_F(Bench, ADecodeNeedsNoMoreContextThanItsTokens) {
+  BenchPlan plan;
+  plan.n_prompt = 0;
+  plan.n_repeats = 1;
+  plan.n_gen = 12;
+  plan.depth = 499;
+  EXPECT_EQ(plan.context(), 512);
+  EXPECT_EQ(run(plan).decode_tokens_per_s->samples.size(), 1u);
+}
+
+TEST_F(Bench, SpeculationIsMeasuredOnProse) {
+  const std::vector<int32_t> prose = speculation_prompt(tokenizer_);
+  EXPECT_THAT(tokenizer_.decode(prose, false), HasSubstr("The ferry left"));
+  BenchPlan plan;
+  plan.n_gen = 400;
+  plan.n_prompt = 0;
+  plan.n_repeats = 1;
+  plan.speculates = true;
+  EXPECT_TRUE(run(plan).speculative_decode_tokens_per_s);
 }
 
 TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
@@ -107,7 +149,8 @@ TEST_F(Bench, AContextTooShortIsSaidWithBothNumbers) {
   BenchPlan plan;
   plan.n_prompt = 1000;
   EXPECT_THAT(test::error_of([&] { run(plan); }).what(),
-              HasSubstr("1001 positions are needed, the model was loaded with 512"));
+              HasSubstr("1000 prompt tokens (-p), 128 generated (-n) and a depth of 0 (-d) need a context of "
+                        "1001, the model has 512"));
 }
 
 TEST_F(Bench, ACancelledBenchEndsAtOnce) {
@@ -144,6 +187,26 @@ TEST(BenchReport, RandomWeightsAreLabelledInEveryTable) {
   EXPECT_TRUE(to_json(record)["is_synthetic"].get<bool>());
   record.is_synthetic = false;
   EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn), Not(HasSubstr("random")));
+}
+
+TEST(BenchReport, ACacheOfAnotherTypeIsSaid) {
+  BenchRecord record;
+  record.precision = "fast";
+  record.kv_dtype = "bf16";
+  record.figures.decode_tokens_per_s = summarize({10});
+  EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn), Not(HasSubstr("cache")));
+  record.kv_dtype = "q8_0";
+  EXPECT_THAT(bench_table({record}, BenchFormat::kMarkdown, Lang::kEn), HasSubstr("| fast, q8_0 cache |"));
+}
+
+TEST(BenchReport, MarkdownEscapesNamesAndNotItsOwnWords) {
+  BenchRecord record;
+  record.model = "a_b";
+  record.is_synthetic = true;
+  record.figures.speculative_decode_tokens_per_s = summarize({10});
+  const std::string markdown = bench_table({record}, BenchFormat::kMarkdown, Lang::kEn);
+  EXPECT_THAT(markdown, HasSubstr("a\\_b (random weights)"));
+  EXPECT_THAT(markdown, HasSubstr(", n-gram speculation"));
 }
 
 TEST(BenchReport, ANameWithMarkupCannotBreakATable) {
