@@ -19,6 +19,12 @@ struct RunOptions {
   PromptOptions prompts;
 };
 
+/// Of the steps that carried no guesses; nothing where there was none.
+std::optional<double> plain_tokens_per_s(const EngineStats& stats) {
+  if (stats.n_plain_tokens == 0) return std::nullopt;
+  return static_cast<double>(stats.n_plain_tokens) / stats.plain_s;
+}
+
 OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids, const LoadedModel& model,
                     const GenerationSettings& settings) {
   const std::optional<double> gap_s = tpot_s(answer);
@@ -32,9 +38,11 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
   json["timings"]["total_s"] = answer.timings.total_s;
   json["timings"]["tpot_s"] = gap_s ? OrderedJson(*gap_s) : OrderedJson(nullptr);
   json["timings"]["decode_tokens_per_s"] = gap_s ? OrderedJson(1 / *gap_s) : OrderedJson(nullptr);
+  const std::optional<double> plain = plain_tokens_per_s(model.engine->stats());
   json["speculation"] = {{"kind", name_of(model.engine->options().speculation)},
                          {"drafted", answer.n_drafted},
-                         {"accepted", answer.n_accepted}};
+                         {"accepted", answer.n_accepted},
+                         {"plain_tokens_per_s", plain ? OrderedJson(*plain) : OrderedJson(nullptr)}};
   json["device_kind"] = model.device->info().device_kind;
   json["seed"] = *settings.seed;
   json["is_synthetic"] = model.is_synthetic();
@@ -68,10 +76,15 @@ void run(const RunOptions& options, Context& context) {
     print("\n");
     const std::optional<double> gap_s = tpot_s(answer);
     const std::string speed = gap_s ? fmt::format("{:.1f}", 1 / *gap_s) : "–";
-    const std::string guessed = answer.n_drafted == 0
-                                    ? std::string()
-                                    : trf(context.lang, ", {} of {} guessed tokens right",
-                                          "，猜对 {}/{} 词元", answer.n_accepted, answer.n_drafted);
+    std::string guessed;
+    if (answer.n_drafted > 0) {
+      guessed = trf(context.lang, ", {} of {} guessed tokens right", "，猜对 {}/{} 词元", answer.n_accepted,
+                    answer.n_drafted);
+      if (const std::optional<double> plain = plain_tokens_per_s(model->engine->stats())) {
+        guessed +=
+            trf(context.lang, " ({:.1f} tok/s without guesses)", "（无猜测时 {:.1f} 词元/秒）", *plain);
+      }
+    }
     note(trf(context.lang,
              "[{} tokens, {} tok/s, TTFT {:.2f} s, prompt {} tokens{}, load {:.2f} s, seed {}]\n",
              "[{} 词元，{} 词元/秒，首词元 {:.2f} 秒，提示词 {} 词元{}，加载 {:.2f} 秒，种子 {}]\n",

@@ -372,6 +372,7 @@ bool Engine::step() {
   CHECK(!s.is_stepping, "a callback asked for a step inside a step");
   const Stopwatch stopwatch;
   s.plan_guesses();
+  const double planned_s = stopwatch.seconds();
   const std::vector<StepPart> parts = s.scheduler.schedule(s.batch);
   s.stats.n_preemptions = s.scheduler.n_preemptions();
   if (parts.empty()) return false;
@@ -388,7 +389,12 @@ bool Engine::step() {
   s.scheduler.complete(parts);
   const std::exception_ptr failure = s.apply(parts);
   ++s.stats.n_steps;
-  (s.batch.phase == Phase::kPrefill ? s.stats.prefill_s : s.stats.decode_s) += stopwatch.seconds();
+  const double seconds = stopwatch.seconds();
+  (s.batch.phase == Phase::kPrefill ? s.stats.prefill_s : s.stats.decode_s) += seconds;
+  if (s.batch.phase == Phase::kDecode) {
+    s.stats.n_plain_tokens += static_cast<int64_t>(parts.size());
+    s.stats.plain_s += seconds - planned_s;
+  }
   if (failure) std::rethrow_exception(failure);
   return true;
 }

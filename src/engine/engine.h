@@ -46,6 +46,8 @@ struct EngineStats {
   int64_t n_preemptions = 0;
   double prefill_s = 0;           ///< in steps whose rows are all prompt
   double decode_s = 0;            ///< in all other steps, the making of guesses included
+  int64_t n_plain_tokens = 0;     ///< of steps without prompts and guesses
+  double plain_s = 0;             ///< in these steps, the making of guesses not included
   int64_t kv_bytes = 0;           ///< of all caches, a draft model's included
   std::string speculation_fault;  ///< why guessing was switched off; empty: it was not
 };

@@ -103,7 +103,9 @@ class CliTest(unittest.TestCase):
         for settings in (["--temperature", "0"], ["--temperature", "0.7", "--seed", "3"]):
             asked = [*settings, "--max-new-tokens", "40", "--ignore-eos", "--draft"]
             plain, drafted = self.run_json(*asked, "none"), self.run_json(*asked, str(draft))
+            self.assertGreater(plain["speculation"].pop("plain_tokens_per_s"), 0)
             self.assertEqual(plain["speculation"], {"kind": "off", "drafted": 0, "accepted": 0})
+            self.assertGreater(drafted["speculation"]["plain_tokens_per_s"], 0)
             self.assertEqual(drafted["speculation"]["kind"], "draft")
             self.assertGreater(drafted["speculation"]["drafted"], 0)
             self.assertEqual(drafted["ids"], plain["ids"])
