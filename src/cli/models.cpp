@@ -1,5 +1,7 @@
 #include "cli/models.h"
 
+#include <malloc.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -202,6 +204,10 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   });
   checking.clear();
   const Tokenizer& tokenizer = loaded->text.tokenizer();
+  loaded->text.checkpoint->forget_tokenizer();
+#if defined(__GLIBC__)
+  malloc_trim(0);  // thousands of small strings, which glibc would hold on to
+#endif
   loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
   note_lines(loaded->device->finish_weights(), context.lang);
   EngineOptions engine_options;

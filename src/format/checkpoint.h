@@ -55,6 +55,8 @@ class Checkpoint {
 
   const ModelConfig& config() const { return config_; }
   const TokenizerData& tokenizer() const { return tokenizer_; }
+  /// Free what tokenizer() holds, some 10 MB: for its only user, who has made a tokenizer of it.
+  void forget_tokenizer() const { tokenizer_ = {}; }
   const std::string& chat_template() const { return chat_template_; }  ///< empty where the model has none
   const GenerationDefaults& generation() const { return generation_; }
   const std::string& path() const { return path_; }
@@ -83,7 +85,7 @@ class Checkpoint {
 
   std::string path_, kind_, chat_template_;
   ModelConfig config_;
-  TokenizerData tokenizer_;
+  mutable TokenizerData tokenizer_;
   GenerationDefaults generation_;
 };
 
