@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import pathlib
 import subprocess
+import tempfile
 import unittest
 
 CHASKI = os.environ["CHASKI"]
@@ -75,6 +77,19 @@ class BenchTest(unittest.TestCase):
         out, err = chaski("bench", TINY, "no-such-model", *SHORT, "-o", "jsonl", status=3)
         self.assertEqual(out, "")
         self.assertIn("no-such-model", err)
+
+    def test_what_was_measured_before_a_failure_is_printed(self):
+        with tempfile.TemporaryDirectory() as home:
+            broken = pathlib.Path(home) / "broken"
+            chaski("quantize", TINY, f"{home}/a.gguf", "--format", "bf16")
+            chaski("convert", f"{home}/a.gguf", broken)
+            weights = broken / "model.safetensors"
+            content = bytearray(weights.read_bytes())
+            content[-2:] = b"\xff\xff"  # a NaN, which only loading finds
+            weights.write_bytes(content)
+            out, err = chaski("bench", TINY, broken, *SHORT, "-o", "json", status=4)
+        self.assertEqual([record["model"] for record in json.loads(out)], [TINY])
+        self.assertIn("broken", err)
 
     def test_a_plan_too_long_for_the_model_names_the_options_that_made_it(self):
         _, err = chaski("bench", TINY, "-d", "1000000", status=2)
