@@ -1,6 +1,7 @@
 #include "cli/conversation.h"
 
 #include "cli/chat_settings.h"
+#include "cli/draft.h"
 #include "cli/terminal.h"
 #include "machine/machine_info.h"
 
@@ -112,10 +113,12 @@ bool Conversation::answer(OrderedJson messages) {
   try {
     Request request =
         request_of(settings_, model_.text.checkpoint->config().eos, prompts_.conversation(messages).ids);
+    const bool was_said = !model_.engine->stats().speculation_fault.empty();
     const Answer answer = model_.engine->generate(
         std::move(request), [](std::string_view piece) { print(piece); }, &context_.cancel);
     context_.cancel.reset();
     print("\n");
+    if (!was_said) note_speculation(model_, context_.lang);
     if (answer.finish_reason == FinishReason::kError) {
       say_failed(Error(answer.error_code, "chat", answer.error));
       return false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "cli/terminal.h"
 
 namespace chaski::cli {
 namespace {
@@ -39,9 +40,34 @@ void set_speculation(LoadedModel& loaded, Ops& ops, const std::string& draft, En
   const ModelText text = open_model_text(draft);
   check_same_tokens(text, loaded.text);
   const int64_t context = std::min(engine_options.context, text.checkpoint->config().max_context);
-  loaded.draft = std::make_unique<LlamaModel>(load_llama(*text.checkpoint, ops, context));
+  const std::string name = printable(draft, 300);
+  Progress progress(name);
+  // Where the device keeps the model's weights for the next start, it keeps these as well.
+  if (text.checkpoint->kind() != "synthetic") loaded.device->begin_weights(text.checkpoint);
+  loaded.draft = std::make_unique<LlamaModel>(
+      load_llama(*text.checkpoint, ops, context,
+                 [&progress](int64_t done, int64_t total) { progress.show(done, total); }));
+  progress.clear();
+  for (const std::string& what : loaded.device->finish_weights()) {
+    note(fmt::format("{}: {}\n", name, printable(what, 600)));
+  }
   engine_options.speculation = SpeculationKind::kDraft;
   engine_options.draft = loaded.draft.get();
+}
+
+std::optional<RunWarning> speculation_warning(const LoadedModel& loaded) {
+  const std::string& fault = loaded.engine->stats().speculation_fault;
+  if (fault.empty()) return std::nullopt;
+  RunWarning warning = make_warning("speculation_failed");
+  warning.message += " " + printable(fault, 600);
+  return warning;
+}
+
+void note_speculation(const LoadedModel& loaded, Lang lang) {
+  const auto warning = speculation_warning(loaded);
+  if (!warning) return;
+  note(fmt::format("{} {}\n  {}\n", tr(lang, "note:", "注意："), warning_text(*warning, lang),
+                   printable(loaded.engine->stats().speculation_fault, 600)));
 }
 
 }  // namespace chaski::cli

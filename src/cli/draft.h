@@ -9,4 +9,9 @@ namespace chaski::cli {
 /// `ops` and left in loaded.draft). Throws Error(kUsage) where that model's tokens are not the model's own.
 void set_speculation(LoadedModel& loaded, Ops& ops, const std::string& draft, EngineOptions& engine_options);
 
+/// What the reader must know where guessing failed and the answers went on without.
+std::optional<RunWarning> speculation_warning(const LoadedModel& loaded);
+/// Say that on standard error.
+void note_speculation(const LoadedModel& loaded, Lang lang);
+
 }  // namespace chaski::cli

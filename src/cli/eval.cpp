@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/draft.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "lab/eval.h"
@@ -249,6 +250,7 @@ RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalJo
   fill_fallbacks(*model, record);
   record.warnings = warnings_for(record, prompts.kind());
   for (RunWarning& warning : warnings_of(*model)) record.warnings.push_back(std::move(warning));
+  if (auto warning = speculation_warning(*model)) record.warnings.push_back(std::move(*warning));
   write_record(folder, record, context.lang);
   return record;
 }

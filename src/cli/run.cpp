@@ -2,6 +2,7 @@
 // way goes through engine/engine.cpp, engine/scheduler.cpp and model/llama.cpp.
 #include "base/utf8.h"
 #include "cli/commands.h"
+#include "cli/draft.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 
@@ -47,7 +48,9 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
   json["seed"] = *settings.seed;
   json["is_synthetic"] = model.is_synthetic();
   json["lora"] = model.lora.empty() ? OrderedJson(nullptr) : OrderedJson(model.lora);
-  json["warnings"] = to_json(warnings_of(model));
+  std::vector<RunWarning> warnings = warnings_of(model);
+  if (auto warning = speculation_warning(model)) warnings.push_back(std::move(*warning));
+  json["warnings"] = to_json(warnings);
   return json;
 }
 
@@ -91,6 +94,7 @@ void run(const RunOptions& options, Context& context) {
              answer.ids.size(), speed, answer.timings.ttft_s, answer.n_prompt, guessed, model->load_s,
              *settings.seed));
   }
+  note_speculation(*model, context.lang);
   if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "run", answer.error);
   context.cancel.throw_if_cancelled("run");
 }

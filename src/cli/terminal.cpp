@@ -102,7 +102,7 @@ void Progress::show(int64_t done, int64_t total) {
   const int percent = static_cast<int>(100 * done / total);
   if (percent == shown_percent_) return;
   shown_percent_ = percent;
-  write_if_possible(STDERR_FILENO, fmt::format("\r{} {:3}%", label_, percent));
+  write_if_possible(STDERR_FILENO, fmt::format("\r{} {:3}%\x1b[K", label_, percent));
 }
 
 void Progress::clear() noexcept {

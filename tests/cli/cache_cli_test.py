@@ -52,6 +52,24 @@ class CacheTest(unittest.TestCase):
         for _ in range(2):
             self.assertEqual(self.ask("--precision", "exact")[0], self.ask("--precision", "exact", "--no-cache")[0])
 
+    def test_a_draft_model_is_kept_as_well_and_gives_the_same_text(self):
+        draft = self.home / "draft.gguf"
+        self.chaski("quantize", "synthetic:tiny", draft, "--format", "q4_0")
+        os.utime(draft, ns=(10**18, 10**18))
+        time.sleep(0.2)
+        asked = ("--draft", draft, "--ignore-eos")
+        without, _ = self.ask("--no-cache", *asked)
+        self.assertEqual(self.kept(), [])
+        self.assertEqual(self.ask(*asked)[0], without)
+        first = [(file, file.stat().st_ino, file.stat().st_mtime_ns) for file in self.kept()]
+        self.assertEqual(len(first), 2, "the model's and the draft's")
+        ids, said = self.ask(*asked)
+        self.assertEqual(ids, without)
+        self.assertNotIn("packed", said)
+        self.assertEqual([(file, file.stat().st_ino, file.stat().st_mtime_ns) for file in self.kept()], first)
+        self.assertEqual(self.ask("--draft", self.model, "--ignore-eos")[0], without,
+                         "the model as its own draft: one file for both")
+
     def test_damage_is_said_and_made_good(self):
         ids, _ = self.ask()
         file = self.kept()[0]
