@@ -34,19 +34,25 @@ void check_same_tokens(const ModelText& draft, const ModelText& model) {
 
 }  // namespace
 
-void set_speculation(LoadedModel& loaded, Ops& ops, const std::string& draft, EngineOptions& engine_options) {
+void set_speculation(LoadedModel& loaded, Ops& ops, const std::string& draft, const Context& context,
+                     EngineOptions& engine_options) {
   engine_options.speculation = draft == "none" ? SpeculationKind::kOff : SpeculationKind::kNgram;
   if (draft.empty() || draft == "none") return;
   const ModelText text = open_model_text(draft);
   check_same_tokens(text, loaded.text);
-  const int64_t context = std::min(engine_options.context, text.checkpoint->config().max_context);
-  const std::string name = printable(draft, 300);
+  text.checkpoint->forget_tokenizer();
+  const int64_t n_context = std::min(engine_options.context, text.checkpoint->config().max_context);
+  const std::string name =
+      fmt::format("{} {}", tr(context.lang, "draft model", "草稿模型"), printable(draft, 300));
   Progress progress(name);
+  const auto on_bytes = [&context](uint64_t) { context.cancel.throw_if_cancelled("load draft model"); };
   // Where the device keeps the model's weights for the next start, it keeps these as well.
-  if (text.checkpoint->kind() != "synthetic") loaded.device->begin_weights(text.checkpoint);
+  if (text.checkpoint->kind() != "synthetic") loaded.device->begin_weights(text.checkpoint, on_bytes);
   loaded.draft = std::make_unique<LlamaModel>(
-      load_llama(*text.checkpoint, ops, context,
-                 [&progress](int64_t done, int64_t total) { progress.show(done, total); }));
+      load_llama(*text.checkpoint, ops, n_context, [&](int64_t done, int64_t total) {
+        context.cancel.throw_if_cancelled("load draft model");
+        progress.show(done, total);
+      }));
   progress.clear();
   for (const std::string& what : loaded.device->finish_weights()) {
     note(fmt::format("{}: {}\n", name, printable(what, 600)));

@@ -214,7 +214,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   engine_options.context = n_context;
   engine_options.max_sequences = 1;
   engine_options.reuse_prefixes = reuse_prefixes;
-  set_speculation(*loaded, *ops, options.draft, engine_options);
+  set_speculation(*loaded, *ops, options.draft, context, engine_options);
   loaded->engine = std::make_unique<Engine>(*loaded->device, *ops, loaded->model, tokenizer, engine_options);
   loaded->load_s = loaded->text.open_s + since_start.seconds();
   loaded->keeper = std::make_unique<WeightsKeeper>(*loaded->device, context);

@@ -32,7 +32,10 @@ class Dev(unittest.TestCase):
                               stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path})
 
     def test_only_the_missing_packages_are_installed(self):
-        self.stand_in("dpkg-query", 'case "${!#}" in ccache | cmake) exit 1 ;; esac; echo installed')
+        # One is there for another architecture alone, one for both.
+        self.stand_in("dpkg-query", 'case "${!#}" in ccache | cmake) exit 1 ;; pkg-config) echo "other installed"; exit ;; '
+                      'libssl-dev) echo "other installed" ;; g++) echo "all installed"; exit ;; esac; '
+                      'echo "$(dpkg --print-architecture) installed"')
         self.stand_in("sudo", 'exec "$@"')
         self.stand_in("apt-get", f'echo "$@" >> {self.tree}/asked')
         self.stand_in("cmake", "exit 1")
@@ -40,7 +43,7 @@ class Dev(unittest.TestCase):
         asked = (self.tree / "asked").read_text().splitlines()
         self.assertEqual(len(asked), 2, asked)
         self.assertIn("update", asked[0])
-        self.assertTrue(asked[1].endswith(" cmake ccache"), asked[1])
+        self.assertTrue(asked[1].endswith(" cmake ccache pkg-config"), asked[1])
 
     def test_a_failing_installation_ends_with_its_own_words(self):
         self.stand_in("dpkg-query", "exit 1")
@@ -52,7 +55,7 @@ class Dev(unittest.TestCase):
         self.assertIn("updating the package lists failed", run.stderr)
 
     def test_a_failing_build_shows_the_compilers_words(self):
-        self.stand_in("dpkg-query", "echo installed")
+        self.stand_in("dpkg-query", 'echo "$(dpkg --print-architecture) installed"')
         self.stand_in("cmake", "exit 0")
         self.stand_in("ninja", 'echo "x.cpp:1: error: no such type"; exit 1')
         run = self.run_dev("build")
