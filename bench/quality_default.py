@@ -80,7 +80,6 @@ def measure_text(programs):
             values = np.concatenate(kl[kind])
             out[kind].update(kl=float(values.mean()), kl_p99=float(np.quantile(values, 0.99)), kl_max=float(values.max()),
                              top1=float(np.concatenate(same[kind]).mean()))
-            continue
     for precision in ("exact", "fast"):
         said, n = programs.perplexity(precision)
         if n != len(ids) - 1 or abs(said / out[precision]["perplexity"] - 1) > 1e-5:

@@ -48,9 +48,9 @@ const float* CpuOps::gain_of(WeightId id, int64_t width) const {
   return w.vector.data();
 }
 
-cpu::FastLinear CpuOps::kernel_for(const Packed& w) const {
-  const auto dtype = static_cast<size_t>(w.layout.dtype());
-  if (w.layout.is_wide()) return kernels_.linear_wide;
+cpu::FastLinear CpuOps::kernel_for(const cpu::PanelLayout& layout) const {
+  const auto dtype = static_cast<size_t>(layout.dtype());
+  if (layout.is_wide()) return kernels_.linear_wide;
   if (precision_ == Precision::kFast && kernels_.linear_fast[dtype].kernel != nullptr)
     return kernels_.linear_fast[dtype];
   return {kernels_.linear_f32[dtype], ActivationForm::kF32};
@@ -71,6 +71,7 @@ cpu::PanelLayout CpuOps::layout_of(const WeightSource& source) const {
 WeightId CpuOps::add_weight(WeightSourcePtr source) {
   Packed w;
   w.layout = layout_of(*source);
+  w.linear = kernel_for(w.layout);
   cpu::PackCache::Place place;
   if (is_caching_) place = caches_.back()->place(*source, w.layout);
   const auto bytes = static_cast<size_t>(w.layout.bytes());
@@ -88,7 +89,7 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
     const auto needed = static_cast<size_t>(kStagedRows * row_bytes);
     if (rows.bytes() < needed) rows = allocate_pages(needed, "staged activations");
   };
-  const ActivationForm form = kernel_for(w).form;
+  const ActivationForm form = w.linear.form;
   if (form == ActivationForm::kF32) stage_for(f32_rows_, 4 * w.layout.n_cols());
   if (form == ActivationForm::kQ8) stage_for(q8_rows_, cpu::Q8Row{w.layout.n_cols()}.bytes());
   if (form == ActivationForm::kQ16) stage_for(q16_rows_, cpu::Q16Row{w.layout.n_cols()}.bytes());
@@ -171,7 +172,7 @@ CpuOps::Staged CpuOps::stage(const TensorView& x, const float* gain, float eps, 
   const int64_t n = x.n_cols();
   const auto wants = [&](ActivationForm form) {
     return std::any_of(jobs.begin(), jobs.end(), [&](const LinearJob& j) {
-      return kernel_for(*j.w).form == form || (j.up != nullptr && kernel_for(*j.up).form == form);
+      return j.w->linear.form == form || (j.up != nullptr && j.up->linear.form == form);
     });
   };
   const bool wants_q8 = wants(ActivationForm::kQ8), wants_q16 = wants(ActivationForm::kQ16);
@@ -235,10 +236,9 @@ void CpuOps::run_panel(const LinearJob& job, int64_t panel, const Staged& x, int
                        int64_t n_rows) const {
   alignas(64) std::array<float, kTileRows * kPanelRows> tile, up;
   const auto product = [&](const Packed& w, float* to) {
-    const cpu::FastLinear linear = kernel_for(w);
-    const cpu::ActivationRows& rows = x.in(linear.form);
-    linear.kernel(w.layout.view(w.data(), panel), {rows.data + first_row * rows.stride, rows.stride}, n_rows,
-                  to);
+    const cpu::ActivationRows& rows = x.in(w.linear.form);
+    w.linear.kernel(w.layout.view(w.data(), panel), {rows.data + first_row * rows.stride, rows.stride},
+                    n_rows, to);
   };
   product(*job.w, tile.data());
   if (job.up != nullptr) {

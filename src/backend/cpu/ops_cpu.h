@@ -63,6 +63,7 @@ class CpuOps : public Ops {
   struct Packed {
     WeightSourcePtr source;
     cpu::PanelLayout layout;
+    cpu::FastLinear linear;     ///< its kernel, and the form of activations that it takes
     Buffer panels;              ///< its own, or a part of a cache's
     std::vector<float> vector;  ///< the only row as f32, where there is but one: gains of norms
     const std::byte* data() const { return static_cast<const std::byte*>(panels.data()); }
@@ -83,8 +84,7 @@ class CpuOps : public Ops {
   const Packed& packed(WeightId id) const;
   const float* gain_of(WeightId id, int64_t width) const;
   LinearJob job(const TensorView& x, WeightId w, const TensorView& out, bool is_added = false) const;
-  /// The kernel for `w`, and the form of activations that it takes.
-  cpu::FastLinear kernel_for(const Packed& w) const;
+  cpu::FastLinear kernel_for(const cpu::PanelLayout& layout) const;
   /// Run `work(begin, end, worker)` over [0, n) on the pool, without allocating.
   template <class Work>
   void parallel(int64_t n, int64_t grain, Work&& work);
