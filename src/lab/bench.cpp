@@ -25,30 +25,6 @@ constexpr std::string_view kProse =
     "answered the gulls. When the mainland came into view, a boy who had never left home asked his uncle "
     "whether people over there also kept goats. The uncle thought about it for a while and then";
 
-/// The value below which a share `p` of the ascending samples lies.
-double percentile(const std::vector<double>& ascending, double p) {
-  const double place = p * static_cast<double>(ascending.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const size_t above = std::min(below + 1, ascending.size() - 1);
-  return std::lerp(ascending[below], ascending[above], place - static_cast<double>(below));
-}
-
-/// How many of `n` ascending samples may be cut at each end so that the rest still holds the median with
-/// 95 %; nothing where all of them do not.
-std::optional<size_t> cut_of_interval(size_t n) {
-  // Cutting k at each end loses the median where at most k of n fair coins fall on heads, or on tails.
-  const double log_all = static_cast<double>(n) * std::log(2.0);
-  double tail = 0;
-  for (size_t k = 0; 2 * k < n; ++k) {
-    const auto heads = static_cast<double>(k);
-    const auto coins = static_cast<double>(n);
-    tail +=
-        std::exp(std::lgamma(coins + 1) - std::lgamma(heads + 1) - std::lgamma(coins - heads + 1) - log_all);
-    if (tail > 0.025) return k == 0 ? std::nullopt : std::optional(k - 1);
-  }
-  return std::nullopt;
-}
-
 Request greedy(std::vector<int32_t> prompt) {
   Request request;
   request.prompt = std::move(prompt);
@@ -184,22 +160,6 @@ int64_t BenchPlan::context() const {
   // A prompt's own step gives the first token, which is not timed.
   const int64_t before = std::max(prompt_tokens(*this) + n_waiting, speculates ? kProseTokens : 0);
   return std::max(n_prompt + 1, before + 1 + n_gen);
-}
-
-Metric summarize(std::vector<double> samples) {
-  CHECK(!samples.empty(), "a metric without samples");
-  std::vector<double> ascending = samples;
-  std::sort(ascending.begin(), ascending.end());
-  Metric metric;
-  metric.median = percentile(ascending, 0.5);
-  metric.p90 = percentile(ascending, 0.9);
-  metric.p99 = percentile(ascending, 0.99);
-  metric.range = {ascending.front(), ascending.back()};
-  if (const auto cut = cut_of_interval(ascending.size())) {
-    metric.ci95 = {ascending[*cut], ascending[ascending.size() - 1 - *cut]};
-  }
-  metric.samples = std::move(samples);
-  return metric;
 }
 
 std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_t stream) {

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "base/cancel.h"
 #include "engine/engine.h"
+#include "report/statistics.h"
 #include "text/tokenizer.h"
 
 namespace chaski {
@@ -31,21 +32,6 @@ struct BenchPlan {
   /// prompts get tokens while the others are not.
   int64_t context() const;
 };
-
-/// Samples and what they say. Percentiles are of the samples in ascending order, between two of them linear.
-struct Metric {
-  struct Interval {
-    double low = 0, high = 0;
-  };
-  double median = 0, p90 = 0, p99 = 0;
-  Interval range;  ///< least and most
-  /// Holds the true median with at least 95 %, by order statistics: no assumption on the distribution. No
-  /// five samples can do that.
-  std::optional<Interval> ci95;
-  std::vector<double> samples;  ///< in the order measured
-};
-/// Of at least one sample.
-Metric summarize(std::vector<double> samples);
 
 struct BatchedDecode {
   int32_t n_sequences = 0;

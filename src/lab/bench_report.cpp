@@ -44,7 +44,7 @@ std::string rate(double tokens_per_s) {
   return fmt::format("{:.{}f}", tokens_per_s, tokens_per_s < 100 ? 2 : 1);
 }
 
-std::string span_of(const Metric::Interval& interval) {
+std::string span_of(const Interval& interval) {
   return fmt::format("{} – {}", rate(interval.low), rate(interval.high));
 }
 
@@ -144,7 +144,7 @@ std::string csv(const std::vector<BenchRecord>& records) {
   return text;
 }
 
-OrderedJson to_json(const Metric::Interval& interval) { return {interval.low, interval.high}; }
+OrderedJson to_json(const Interval& interval) { return {interval.low, interval.high}; }
 
 OrderedJson metric_or_null(const std::optional<Metric>& metric) {
   return metric ? to_json(*metric) : OrderedJson(nullptr);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "report/statistics.h"
 
 namespace chaski {
 
@@ -22,6 +23,9 @@ struct MachineFacts {
   std::string arch;
   int64_t n_cores = 0;       ///< that the process may run on
   int64_t memory_bytes = 0;  ///< of the machine
+  std::string governor;      ///< of the cores' clock; empty where the system does not say
+  std::string accelerator;   ///< empty without one
+  std::string driver;        ///< of the accelerator
 };
 
 struct BuildFacts {
@@ -105,8 +109,87 @@ struct RunWarning {
   std::string message;  ///< in English
 };
 
+/// One score of one answer; `components` sum, weighted, to `raw` before caps and penalties.
+struct ScoreComponent {
+  std::string name;
+  double weight = 0;
+  double value = 0;  ///< 0 … 1
+  std::string evidence;
+};
+/// A cap or a penalty that applied: the most that it allows, or the points that it takes.
+struct ScoreAdjustment {
+  std::string name;
+  bool is_cap = false;
+  double points = 0;
+  std::string evidence;
+};
+struct ScoreRecord {
+  std::string id;  ///< of the item
+  int64_t sample = 0;
+  std::string scorer;              ///< "rubric", "exact", "code", "judge:MODEL"
+  std::string status = "scored";   ///< or "not_run", "no_rule", "failed": then there is no score
+  std::optional<int> score;        ///< 1 … 5, rounded half up
+  double raw = 0;                  ///< before rounding, one decimal
+  std::optional<bool> is_correct;  ///< where the protocol has right and wrong
+  std::vector<ScoreComponent> components;
+  std::vector<ScoreAdjustment> adjustments;
+  std::string note;  ///< why there is no score
+};
+
+/// A figure with its samples, by its name in docs/en/metrics.md.
+struct NamedMetric {
+  std::string name;  ///< "decode_tokens_per_s", "ttft_s"; unique in a record
+  std::string unit;
+  bool is_higher_better = false;
+  int64_t n_warmup = 0;  ///< samples that were taken before and not counted
+  Metric metric;
+};
+
+/// A share over questions, as a public protocol defines it: "acc", "exact_match", "pass@1".
+struct TaskResult {
+  std::string task;  ///< "ceval/accountant"; the suite's name for all
+  std::string metric;
+  double value = 0;
+  std::optional<double> standard_error;
+  int64_t n = 0;
+};
+
+struct EnergyRecord {
+  std::string source;            ///< "rapl package-0"
+  std::string phase;             ///< what was measured: "decode", "eval"
+  std::optional<double> joules;  ///< nothing: not available
+  double seconds = 0;
+  int64_t n_tokens = 0;              ///< generated meanwhile
+  std::optional<double> idle_watts;  ///< beside, never subtracted
+  std::string why_not;
+};
+
+struct MemoryRecord {
+  int64_t weight_bytes = 0, kv_bytes = 0, scratch_bytes = 0, peak_rss_bytes = 0;
+  std::optional<int64_t> device_bytes;
+};
+
+/// Time and traffic of one kind of op, from a traced run.
+struct OpRecord {
+  std::string op, phase, shape;
+  int64_t calls = 0, bytes = 0;
+  double seconds = 0;
+};
+
+/// Ops that ran elsewhere than asked for, as shares of all: of calls, of time, of kinds of op.
+struct FallbackRate {
+  double by_calls = 0, by_time = 0, by_ops = 0;
+};
+
+/// The same request again and again.
+struct StabilityRecord {
+  int64_t n_repeats = 0, n_same_text = 0, n_nonfinite = 0, n_loops = 0, n_errors = 0, n_crashes = 0;
+  int64_t rss_growth_bytes = 0;
+  double seconds = 0;
+};
+
 struct RunRecord {
-  std::string kind = "eval";
+  std::string kind = "eval";  ///< or "bench"
   MachineFacts machine;
   BuildFacts build;
   ModelFacts model;
@@ -114,6 +197,15 @@ struct RunRecord {
   RunnerFacts runner;
   OrderedJson settings = OrderedJson::object();  ///< name to value, with `seed` and `precision`
   std::vector<AnswerRecord> items;
+  std::vector<ScoreRecord> scores;  ///< of the items, by id and sample; several scorers may have scored one
+  OrderedJson scoring = OrderedJson::object();  ///< rubric with its hash, sandbox tier, judge
+  std::vector<TaskResult> results;
+  std::vector<NamedMetric> metrics;
+  std::vector<EnergyRecord> energy;
+  std::optional<MemoryRecord> memory;
+  std::vector<OpRecord> ops;
+  std::optional<FallbackRate> fallback_rate;
+  std::optional<StabilityRecord> stability;
   RunSummary summary;
   std::vector<FallbackRecord> fallbacks;
   std::vector<FailureRecord> failures;
@@ -128,6 +220,13 @@ OrderedJson to_json(const std::vector<RunWarning>& warnings);
 
 /// The object of run.json.
 OrderedJson to_json(const RunRecord& record);
+
+/// The record of that JSON. Nothing in it is trusted: types, ranges, finite numbers, lengths are checked;
+/// keys that this version does not know are passed over. Throws Error(kCorrupt) naming the field,
+/// kUnsupported for another schema.
+RunRecord run_record_of(const Json& json, std::string_view where);
+/// The same from a run.json, or from a folder that has one. Throws also kNotFound, kIo.
+RunRecord read_run_record(const std::string& path);
 
 /// One line of items.jsonl, newline included; with `sample` at its end where questions are asked several
 /// times.

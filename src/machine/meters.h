@@ -1,0 +1,50 @@
+// Meters of energy and device memory: RAPL, NVIDIA's NVML, Ascend's DCMI. Libraries are opened at run time;
+// what is not there says why. Roots and library names are parameters, so that tests bring their own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace chaski {
+
+struct MeterPlaces {
+  std::filesystem::path root = "/";  ///< above sys/class/powercap
+  std::string nvml = "libnvidia-ml.so.1";
+  std::string dcmi = "libdcmi.so";
+};
+
+/// Energy between start and stop. Exactly one of `joules` and `why_not` is there.
+struct EnergyReading {
+  std::string source;  ///< "rapl package-0", "nvml 0", "dcmi 0/0"
+  std::optional<double> joules;
+  double seconds = 0;
+  bool is_integrated = false;  ///< from samples of power instead of a counter
+  std::string why_not;         ///< not readable, or refused: power outside what the device can draw
+};
+
+class EnergyMeter {
+ public:
+  virtual ~EnergyMeter() = default;
+  virtual std::string_view source() const = 0;
+  /// Begin a measurement; may start a sampling thread.
+  virtual void start() = 0;
+  /// End it. Never throws for a device that failed in between: that is a reading with why_not.
+  virtual EnergyReading stop() = 0;
+};
+
+struct FoundMeters {
+  std::vector<std::unique_ptr<EnergyMeter>> meters;
+  std::vector<std::string>
+      why_not;  ///< for each kind of meter that is not readable: what was tried and what would help
+};
+/// What this machine has. Never throws.
+FoundMeters find_energy_meters(const MeterPlaces& places = {});
+
+/// Bytes that this process holds on accelerators, by NVML or DCMI; nothing where neither says.
+std::optional<int64_t> device_memory_bytes(const MeterPlaces& places = {});
+
+}  // namespace chaski

@@ -1,0 +1,61 @@
+// An HTTP/1.1 client over libcurl with limits, for what is asked of other machines: streams of a chat server,
+// a judge, later the hubs. One client is used by one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/cancel.h"
+
+namespace chaski {
+
+struct HttpRequest {
+  std::string method = "GET";
+  std::string url;  ///< http or https
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  double connect_timeout_s = 10;
+  double stall_timeout_s = 60;  ///< without a byte; there is no limit on the whole
+  int64_t max_body_bytes = int64_t{64} << 20;
+  /// Redirects followed, never to another scheme but http → https; headers named Authorization or Cookie do
+  /// not go to another origin.
+  int max_redirects = 0;
+};
+
+struct HttpResponse {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
+  std::string body;                                          ///< empty where it was streamed
+  std::string url;                                           ///< after redirects
+  /// Seconds from the call until connected, until the request was sent whole, until the first byte of the
+  /// answer.
+  double connected_s = 0, sent_s = 0, first_byte_s = 0;
+
+  /// The header's value; empty where there is none.
+  std::string_view header(std::string_view lower_case_name) const;
+};
+
+class HttpClient {
+ public:
+  HttpClient();
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  /// Sends and waits. With `on_body`, pieces go there as they arrive instead of into the response; false
+  /// stops. Throws Error(kNetwork) saying host and what failed, Error(kCancelled); a status of 400 and above
+  /// is no error.
+  HttpResponse send(const HttpRequest& request, const CancelToken& cancel,
+                    const std::function<bool(std::string_view piece)>& on_body = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace chaski

@@ -1,0 +1,54 @@
+// All runs of this user, in one SQLite file below CHASKI_HOME: what `history` lists and `report ID` finds.
+// The file holds each record's JSON whole, with columns for what is listed and searched.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/run_record.h"
+
+namespace chaski {
+
+struct StoredRun {
+  int64_t id = 0;
+  std::string kind;        ///< eval, bench
+  std::string model;       ///< as the user named it
+  std::string suite;       ///< of an eval
+  std::string started_at;  ///< UTC
+  std::string folder;      ///< where its files were written; empty where nowhere
+  std::string sha256;      ///< of the record's JSON
+};
+
+struct RunFilter {
+  std::string kind, model, suite;  ///< empty: any; model and suite by part of the name
+  int64_t limit = 0;               ///< newest so many; 0: all
+};
+
+class RunStore {
+ public:
+  /// Opens or makes the file. It is not trusted: quick_check first, trusted_schema off, defensive. Waits up
+  /// to 30 s for another writer. Throws Error(kCorrupt) for a file that is none of ours or damaged,
+  /// kUnsupported for a newer schema, kIo.
+  explicit RunStore(const std::filesystem::path& file);
+  ~RunStore();
+  RunStore(const RunStore&) = delete;
+  RunStore& operator=(const RunStore&) = delete;
+
+  /// Keep a record; the same JSON twice is one run. Returns its id. Throws Error(kIo) with what is stored
+  /// kept.
+  int64_t put(const RunRecord& record, const std::string& folder);
+  std::vector<StoredRun> list(const RunFilter& filter = {}) const;
+  /// Nothing where there is no such id.
+  std::optional<RunRecord> get(int64_t id) const;
+  int64_t size() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace chaski
