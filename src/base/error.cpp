@@ -23,6 +23,13 @@ constexpr std::array<ErrorTraits, 10> kTable{{
 
 const ErrorTraits& traits_of(ErrorCode code) { return kTable[static_cast<size_t>(code)]; }
 
+std::optional<ErrorCode> error_code_of(std::string_view name) {
+  for (const ErrorTraits& row : kTable) {
+    if (row.name == name) return row.code;
+  }
+  return std::nullopt;
+}
+
 Error::Error(ErrorCode code, std::string_view operation, std::string_view message, std::string hint)
     : code_(code), text_(fmt::format("[{}] {}", operation, message)), hint_(std::move(hint)) {}
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +37,8 @@ struct ErrorTraits {
 };
 
 const ErrorTraits& traits_of(ErrorCode code);
+/// The code of that name, as records and JSON spell it; nothing for any other text.
+std::optional<ErrorCode> error_code_of(std::string_view name);
 
 /// What ended an operation. `message` says what, expected, found and where; `hint` what to do next.
 class Error : public std::exception {

@@ -32,6 +32,9 @@ class TreeBuilder : public nlohmann::json_sax<J> {
   bool key(typename J::string_t& name) override {
     if (!keys_.back().insert(name).second)
       fail(where_, fmt::format("key \"{}\" stands twice", printable(name)));
+    if (keys_.back().size() > limits_.max_keys) {
+      fail(where_, fmt::format("more than {} keys in one object", limits_.max_keys));
+    }
     pending_key_.back() = std::move(name);
     return true;
   }

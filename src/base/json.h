@@ -21,6 +21,8 @@ struct JsonLimits {
   /// Accept the literals NaN, Infinity and -Infinity, as Python writes them; they become strings of that
   /// name, so that reading one as a number is an error and ignoring one is not.
   bool allow_nonfinite_literals = false;
+  /// Keys of one object. An OrderedJson looks through all of them for each that is added.
+  size_t max_keys = 1'000'000;
 };
 
 /// Parse one JSON document. `where` names the file in errors. Throws Error(kCorrupt).

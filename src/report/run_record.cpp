@@ -1,3 +1,4 @@
+// The record as JSON: what is written. run_record_read.cpp reads it.
 #include "report/run_record.h"
 
 namespace chaski {
@@ -5,6 +6,18 @@ namespace {
 
 OrderedJson number_or_null(const std::optional<double>& value) {
   return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
+
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
+
+/// A list with what `make` says of each entry.
+template <typename T, typename Make>
+OrderedJson list_json(const std::vector<T>& entries, Make make) {
+  OrderedJson list = OrderedJson::array();
+  for (const T& entry : entries) list.push_back(make(entry));
+  return list;
 }
 
 OrderedJson item_json(const AnswerRecord& item) {
@@ -23,8 +36,15 @@ OrderedJson item_json(const AnswerRecord& item) {
 }
 
 OrderedJson machine_json(const MachineFacts& m) {
-  return {{"cpu", m.cpu},   {"n_cores", m.n_cores}, {"memory_bytes", m.memory_bytes},
-          {"arch", m.arch}, {"os", m.os},           {"kernel", m.kernel}};
+  return {{"cpu", m.cpu},
+          {"n_cores", m.n_cores},
+          {"memory_bytes", m.memory_bytes},
+          {"arch", m.arch},
+          {"os", m.os},
+          {"kernel", m.kernel},
+          {"governor", text_or_null(m.governor)},
+          {"accelerator", text_or_null(m.accelerator)},
+          {"driver", text_or_null(m.driver)}};
 }
 
 OrderedJson model_json(const ModelFacts& m) {
@@ -36,12 +56,123 @@ OrderedJson model_json(const ModelFacts& m) {
   json["weights"] = m.weights;
   json["parameters"] = m.n_parameters;
   json["weight_bytes"] = m.weight_bytes;
-  json["template_hash"] = m.template_hash.empty() ? OrderedJson(nullptr) : OrderedJson(m.template_hash);
-  json["date_string"] = m.date_string.empty() ? OrderedJson(nullptr) : OrderedJson(m.date_string);
+  json["template_hash"] = text_or_null(m.template_hash);
+  json["date_string"] = text_or_null(m.date_string);
   json["is_synthetic"] = m.is_synthetic;
-  json["lora"] = m.lora.empty() ? OrderedJson(nullptr) : OrderedJson(m.lora);
+  json["lora"] = text_or_null(m.lora);
   return json;
 }
+
+OrderedJson component_json(const ScoreComponent& c) {
+  return {{"name", c.name}, {"weight", c.weight}, {"value", c.value}, {"evidence", c.evidence}};
+}
+
+OrderedJson adjustment_json(const ScoreAdjustment& a) {
+  return {{"name", a.name}, {"is_cap", a.is_cap}, {"points", a.points}, {"evidence", a.evidence}};
+}
+
+OrderedJson score_json(const ScoreRecord& s) {
+  OrderedJson json;
+  json["id"] = s.id;
+  json["sample"] = s.sample;
+  json["scorer"] = s.scorer;
+  json["status"] = s.status;
+  json["score"] = s.score ? OrderedJson(*s.score) : OrderedJson(nullptr);
+  json["raw"] = s.raw;
+  json["is_correct"] = s.is_correct ? OrderedJson(*s.is_correct) : OrderedJson(nullptr);
+  json["components"] = list_json(s.components, component_json);
+  json["adjustments"] = list_json(s.adjustments, adjustment_json);
+  json["note"] = text_or_null(s.note);
+  return json;
+}
+
+OrderedJson metric_json(const NamedMetric& named) {
+  const Metric& m = named.metric;
+  OrderedJson json;
+  json["unit"] = named.unit;
+  json["higher_is_better"] = named.is_higher_better;
+  json["n"] = m.samples.size();
+  json["n_warmup"] = named.n_warmup;
+  json["mean"] = m.mean;
+  json["std"] = m.std;
+  json["median"] = m.median;
+  json["p90"] = m.p90;
+  json["p95"] = m.p95;
+  json["p99"] = m.p99;
+  json["min"] = m.range.low;
+  json["max"] = m.range.high;
+  json["ci95"] = m.ci95 ? OrderedJson::array({m.ci95->low, m.ci95->high}) : OrderedJson(nullptr);
+  json["samples"] = m.samples;
+  return json;
+}
+
+OrderedJson metrics_json(const std::vector<NamedMetric>& metrics) {
+  OrderedJson json = OrderedJson::object();
+  for (const NamedMetric& named : metrics) {
+    CHECK(!json.contains(named.name), "the metric {} stands twice in a record", named.name);
+    json[named.name] = metric_json(named);
+  }
+  return json;
+}
+
+OrderedJson result_json(const TaskResult& r) {
+  return {{"task", r.task},
+          {"metric", r.metric},
+          {"value", r.value},
+          {"standard_error", number_or_null(r.standard_error)},
+          {"n", r.n}};
+}
+
+OrderedJson energy_json(const EnergyRecord& e) {
+  return {{"source", e.source},
+          {"phase", e.phase},
+          {"joules", number_or_null(e.joules)},
+          {"seconds", e.seconds},
+          {"n_tokens", e.n_tokens},
+          {"idle_watts", number_or_null(e.idle_watts)},
+          {"why_not", text_or_null(e.why_not)}};
+}
+
+OrderedJson memory_json(const std::optional<MemoryRecord>& m) {
+  if (!m) return nullptr;
+  return {{"weight_bytes", m->weight_bytes},
+          {"kv_bytes", m->kv_bytes},
+          {"scratch_bytes", m->scratch_bytes},
+          {"peak_rss_bytes", m->peak_rss_bytes},
+          {"device_bytes", m->device_bytes ? OrderedJson(*m->device_bytes) : OrderedJson(nullptr)}};
+}
+
+OrderedJson op_json(const OpRecord& o) {
+  return {{"op", o.op},       {"phase", o.phase}, {"shape", o.shape},
+          {"calls", o.calls}, {"bytes", o.bytes}, {"seconds", o.seconds}};
+}
+
+OrderedJson fallback_rate_json(const std::optional<FallbackRate>& rate) {
+  if (!rate) return nullptr;
+  return {{"by_calls", rate->by_calls}, {"by_time", rate->by_time}, {"by_ops", rate->by_ops}};
+}
+
+OrderedJson stability_json(const std::optional<StabilityRecord>& s) {
+  if (!s) return nullptr;
+  return {{"n_repeats", s->n_repeats},
+          {"n_same_text", s->n_same_text},
+          {"n_nonfinite", s->n_nonfinite},
+          {"n_loops", s->n_loops},
+          {"n_errors", s->n_errors},
+          {"n_crashes", s->n_crashes},
+          {"rss_growth_bytes", s->rss_growth_bytes},
+          {"seconds", s->seconds}};
+}
+
+OrderedJson fallback_json(const FallbackRecord& f) {
+  return {{"op", f.op}, {"reason", f.reason}, {"calls", f.calls}, {"bytes", f.bytes}, {"seconds", f.seconds}};
+}
+
+OrderedJson failure_json(const FailureRecord& f) {
+  return {{"id", f.id}, {"sample", f.sample}, {"code", traits_of(f.code).name}, {"message", f.message}};
+}
+
+OrderedJson warning_json(const RunWarning& w) { return {{"code", w.code}, {"message", w.message}}; }
 
 OrderedJson summary_json(const RunSummary& s) {
   OrderedJson json;
@@ -105,11 +236,14 @@ std::string item_line(const AnswerRecord& item, bool has_samples) {
   return to_json_text(json) + "\n";
 }
 
-OrderedJson to_json(const std::vector<RunWarning>& warnings) {
-  OrderedJson json = OrderedJson::array();
-  for (const RunWarning& w : warnings) json.push_back({{"code", w.code}, {"message", w.message}});
-  return json;
+std::string suite_name(const RunRecord& record) {
+  const auto suite = record.settings.find("suite");
+  if (suite == record.settings.end() || !suite->is_object()) return {};
+  const auto name = suite->find("name");
+  return name == suite->end() || !name->is_string() ? std::string() : name->get<std::string>();
 }
+
+OrderedJson to_json(const std::vector<RunWarning>& warnings) { return list_json(warnings, warning_json); }
 
 OrderedJson to_json(const RunRecord& record) {
   OrderedJson json;
@@ -127,24 +261,24 @@ OrderedJson to_json(const RunRecord& record) {
                     {"weight_bytes", record.device.weight_bytes}};
   json["runner"] = {{"name", record.runner.name}, {"why_not_faster", record.runner.why_not_faster}};
   json["settings"] = record.settings;
-  json["items"] = OrderedJson::array();
-  for (const AnswerRecord& item : record.items) {
+  json["items"] = list_json(record.items, [](const AnswerRecord& item) {
     OrderedJson entry = item_json(item);
     entry["sample"] = item.sample;
     entry["tpot_s"] = number_or_null(item.tpot_s);
-    json["items"].push_back(std::move(entry));
-  }
+    return entry;
+  });
+  json["scores"] = list_json(record.scores, score_json);
+  json["scoring"] = record.scoring;
+  json["results"] = list_json(record.results, result_json);
+  json["metrics"] = metrics_json(record.metrics);
+  json["energy"] = list_json(record.energy, energy_json);
+  json["memory"] = memory_json(record.memory);
+  json["ops"] = list_json(record.ops, op_json);
+  json["fallback_rate"] = fallback_rate_json(record.fallback_rate);
+  json["stability"] = stability_json(record.stability);
   json["summary"] = summary_json(record.summary);
-  json["fallbacks"] = OrderedJson::array();
-  for (const FallbackRecord& f : record.fallbacks) {
-    json["fallbacks"].push_back(
-        {{"op", f.op}, {"reason", f.reason}, {"calls", f.calls}, {"bytes", f.bytes}, {"seconds", f.seconds}});
-  }
-  json["failures"] = OrderedJson::array();
-  for (const FailureRecord& f : record.failures) {
-    json["failures"].push_back(
-        {{"id", f.id}, {"sample", f.sample}, {"code", traits_of(f.code).name}, {"message", f.message}});
-  }
+  json["fallbacks"] = list_json(record.fallbacks, fallback_json);
+  json["failures"] = list_json(record.failures, failure_json);
   json["warnings"] = to_json(record.warnings);
   return json;
 }

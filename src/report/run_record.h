@@ -1,5 +1,6 @@
-// RunRecord: everything that one run measured, as the JSON object that run.json holds. Tables and pages are
-// computed from it and from nothing else (eval_report.h). Nothing here measures.
+// RunRecord: everything that one run measured, as the JSON object that run.json holds; docs/run.schema.json
+// and docs/en/run-record.md say its fields. Tables and pages are computed from it and from nothing else
+// (eval_report.h). Nothing here measures.
 #pragma once
 
 #include <cstdint>
@@ -224,9 +225,14 @@ OrderedJson to_json(const RunRecord& record);
 /// The record of that JSON. Nothing in it is trusted: types, ranges, finite numbers, lengths are checked;
 /// keys that this version does not know are passed over. Throws Error(kCorrupt) naming the field,
 /// kUnsupported for another schema.
-RunRecord run_record_of(const Json& json, std::string_view where);
+RunRecord run_record_of(const OrderedJson& json, std::string_view where);
+/// The same from the text of a run.json.
+RunRecord parse_run_record(std::string_view text, std::string_view where);
 /// The same from a run.json, or from a folder that has one. Throws also kNotFound, kIo.
 RunRecord read_run_record(const std::string& path);
+
+/// settings.suite.name; empty where the run had no suite.
+std::string suite_name(const RunRecord& record);
 
 /// One line of items.jsonl, newline included; with `sample` at its end where questions are asked several
 /// times.
