@@ -55,10 +55,13 @@ class YamlReader {
           });
         } else if (key == "settings") {
           read_settings(value, suite.settings);
+        } else if (key == "timing") {
+          suite.is_timed_alone = is_alone(value);
         } else {
-          fail_at(value,
-                  fmt::format("unknown key \"{}\"; known are name, title, description, types, settings",
-                              printable(key)));
+          fail_at(
+              value,
+              fmt::format("unknown key \"{}\"; known are name, title, description, types, settings, timing",
+                          printable(key)));
         }
       });
     } catch (const YAML::Exception& e) {
@@ -120,6 +123,14 @@ class YamlReader {
     if (text.en.empty()) text.en = text.zh;
     if (text.zh.empty()) text.zh = text.en;
     return text;
+  }
+
+  bool is_alone(const YAML::Node& node) const {
+    const std::string timing = string_of(node, "timing");
+    if (timing != "alone" && timing != "batched") {
+      fail_at(node, fmt::format("timing: expected alone or batched, found \"{}\"", printable(timing)));
+    }
+    return timing == "alone";
   }
 
   void read_settings(const YAML::Node& node, GenerationSettings& s) const {
@@ -207,6 +218,10 @@ Suite suite_in_folder(const std::filesystem::path& folder) {
   const std::string items = read_text_file(folder / "items.jsonl", kMaxItemsBytes);
   Suite suite = parse_suite(yaml, items, folder.string());
   suite.source = folder.string();
+  std::error_code ignored;
+  if (const auto rubric = folder / "rubric.yaml"; std::filesystem::exists(rubric, ignored)) {
+    suite.rubric = read_text_file(rubric, kMaxYamlBytes);
+  }
   return suite;
 }
 
@@ -239,6 +254,7 @@ Suite find_suite(const std::string& name_or_path, const std::vector<std::filesys
       if (embedded.name != name_or_path) continue;
       Suite suite = parse_suite(embedded.suite_yaml, embedded.items_jsonl, "suites/" + name_or_path);
       suite.source = "built in";
+      suite.rubric = embedded.rubric_yaml;
       return suite;
     }
   }

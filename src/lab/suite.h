@@ -34,9 +34,12 @@ struct Suite {
   Bilingual title, description;
   std::map<std::string, Bilingual> types;  ///< titles of the types of task
   GenerationSettings settings;
+  /// Questions are asked one at a time unless the user says otherwise: their seconds are what is wanted.
+  bool is_timed_alone = false;
   std::vector<SuiteItem> items;
   std::string source;  ///< the folder, or "built in"
   std::string sha256;  ///< of suite.yaml and items.jsonl, one after the other
+  std::string rubric;  ///< text of the suite's own rubric.yaml; empty where it has none
 };
 
 /// A suite from the texts of its two files; `where` names the folder in errors. Throws Error(kCorrupt) naming

@@ -44,11 +44,13 @@ TEST(Suite, TheReviewsSuiteIsTheReviewsFiveQuestionsInOrderWithItsSettings) {
   EXPECT_EQ(suite.settings.repetition_penalty, 1.1);
   EXPECT_EQ(suite.settings.top_k, 50);
   EXPECT_FALSE(suite.settings.seed);
+  EXPECT_TRUE(suite.is_timed_alone) << "the seconds of each question are its result";
   EXPECT_EQ(suite.types.at("code").in(Lang::kZh), "代码生成");
 }
 
 TEST(Suite, EverySuiteOfTheSourceTreeIsBuiltInUnchanged) {
   for (const auto& folder : std::filesystem::directory_iterator(CHASKI_SUITES)) {
+    if (!std::filesystem::exists(folder.path() / "suite.yaml")) continue;  // the rubric, answers to score
     const Suite from_folder = find_suite(folder.path().string(), {});
     EXPECT_EQ(find_suite(folder.path().filename().string(), {}).sha256, from_folder.sha256);
   }
@@ -62,6 +64,21 @@ TEST(Suite, AFolderOfTheReadersOwnGoesBeforeWhatIsBuiltIn) {
   const Suite suite = find_suite("review-zh", {folder});
   EXPECT_EQ(suite.title.zh, "mine");
   EXPECT_EQ(suite.source, (folder / "review-zh").string());
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Suite, ItsOwnRubricIsFoundBesideItAndNoRubricIsNone) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "suite-with-rubric";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "suite.yaml") << "name: toy\ntiming: batched\n";
+  std::ofstream(folder / "items.jsonl") << kItem << "\n";
+  const Suite without = find_suite(folder.string(), {});
+  EXPECT_EQ(without.rubric, "");
+  EXPECT_FALSE(without.is_timed_alone);
+  std::ofstream(folder / "rubric.yaml") << "name: mine\n";
+  const Suite with = find_suite(folder.string(), {});
+  EXPECT_EQ(with.rubric, "name: mine\n");
+  EXPECT_EQ(with.sha256, without.sha256) << "questions are the same under every rubric";
   std::filesystem::remove_all(folder);
 }
 
@@ -106,6 +123,7 @@ TEST(Suite, ABadSettingIsNamedByLine) {
                 HasSubstr("line 3: seed: expected a whole number from 0 to 9007199254740991"));
   }
   EXPECT_THAT(refusal("name: toy\nname: boy\n", kItem), HasSubstr("line 2: key \"name\" stands twice"));
+  EXPECT_THAT(refusal("name: toy\ntiming: fast\n", kItem), HasSubstr("line 2: timing: expected alone"));
   EXPECT_THAT(refusal("title: t\n", kItem), HasSubstr("has no name"));
   EXPECT_THAT(refusal("name: [", kItem), HasSubstr("suite.yaml line"));
   EXPECT_THAT(refusal("just text", kItem), HasSubstr("expected a map"));
