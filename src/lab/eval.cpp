@@ -148,7 +148,7 @@ ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, cons
 
 MachineFacts machine_facts() {
   const MachineInfo info = machine_info();
-  return {info.cpu, info.os, info.kernel, info.arch, info.n_cores, info.memory_bytes, {}, {}, {}};
+  return {info.cpu, info.os, info.kernel, info.arch, info.n_cores, info.memory_bytes, info.governor, {}, {}};
 }
 
 OrderedJson settings_json(const Suite& suite, const EvalPlan& plan) {

@@ -2,16 +2,44 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <charconv>
+#include <fstream>
+#include <iomanip>
+#include <set>
 
 #include "base/cpu_name.h"
+#include "base/error.h"
 #include "base/threads.h"
 
 namespace chaski {
+namespace {
+
+/// The first word of a file; empty where there is none.
+std::string first_word(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string word;
+  in >> std::setw(64) >> word;
+  return printable(word);
+}
+
+/// "performance", or "performance, powersave" where cores differ; empty in a virtual machine without any.
+std::string governors(const std::filesystem::path& root) {
+  std::error_code fault;
+  std::set<std::string> all;
+  for (const auto& cpu : std::filesystem::directory_iterator(root / "sys/devices/system/cpu", fault)) {
+    all.insert(first_word(cpu.path() / "cpufreq/scaling_governor"));
+  }
+  all.erase("");
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+}  // namespace
+
 MachineInfo machine_info(const std::filesystem::path& root) {
   MachineInfo info;
   utsname names{};
@@ -27,6 +55,7 @@ MachineInfo machine_info(const std::filesystem::path& root) {
   int64_t value = 0;
   std::from_chars(kib.data(), kib.data() + kib.size(), value);
   info.memory_bytes = value * 1024;
+  info.governor = governors(root);
   return info;
 }
 

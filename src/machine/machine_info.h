@@ -15,9 +15,10 @@ struct MachineInfo {
   std::string arch;    ///< "x86_64"
   int n_cores = 0;     ///< that this process may run on
   int64_t memory_bytes = 0;
+  std::string governor;  ///< of the cores' clock, as "performance"; all that there are where cores differ
 };
 
-/// Read from /proc and /etc below `root`. Never throws: what is not there stays empty.
+/// Read from /proc, /etc and /sys below `root`. Never throws: what is not there stays empty.
 MachineInfo machine_info(const std::filesystem::path& root = "/");
 
 /// The most memory this process has had resident so far.

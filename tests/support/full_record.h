@@ -32,7 +32,7 @@ inline AnswerRecord full_answer(const std::string& id, int64_t sample) {
   item.id = id;
   item.type = "code";
   item.prompt = "写一个函数";
-  item.answer = std::string("def f():\n\treturn '</script>'\0\x1b[2J", 31);
+  item.answer = std::string("def f():\n\treturn '</script>'\0\x1b[2J", 33);
   item.ids = {1, 2, 128'009};
   item.n_prompt_tokens = 12;
   item.seconds = 2.0 / 3;

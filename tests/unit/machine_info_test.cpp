@@ -6,6 +6,8 @@
 #include <fstream>
 #include <vector>
 
+#include "support/temporary_folder.h"
+
 namespace chaski {
 namespace {
 
@@ -27,7 +29,22 @@ TEST(MachineInfo, ReadsTheFilesBelowItsRootAndLeavesEmptyWhatIsNotThere) {
   EXPECT_EQ(info.cpu, "Toy CPU @ 1 GHz");
   EXPECT_EQ(info.os, "Toy OS 1");
   EXPECT_EQ(info.memory_bytes, 0);
+  EXPECT_EQ(info.governor, "");
   std::filesystem::remove_all(root);
+}
+
+TEST(MachineInfo, TheGovernorIsThatOfAllCoresAndBothWhereTheyDiffer) {
+  const tests::TemporaryFolder root;
+  const auto set_governor = [&](const std::string& cpu, const std::string& governor) {
+    const std::filesystem::path folder = root.path() / "sys/devices/system/cpu" / cpu / "cpufreq";
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "scaling_governor") << governor << "\n";
+  };
+  set_governor("cpu0", "powersave");
+  set_governor("cpu1", "powersave");
+  EXPECT_EQ(machine_info(root.path()).governor, "powersave");
+  set_governor("cpu1", "performance");
+  EXPECT_EQ(machine_info(root.path()).governor, "performance, powersave");
 }
 
 TEST(MachineInfo, PeakMemoryGrowsWithWhatIsTouched) {
