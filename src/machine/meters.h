@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace chaski {
@@ -26,11 +27,14 @@ struct EnergyReading {
   std::string why_not;         ///< not readable, or refused: power outside what the device can draw
 };
 
+/// One source. RAPL gives at most three: the packages of the processors together ("rapl
+/// package-0+package-1"), their memory ("rapl dram"), and the whole platform ("rapl psys"), which contains
+/// the packages and is never to be added to them. Each accelerator is one, whoever uses it.
 class EnergyMeter {
  public:
   virtual ~EnergyMeter() = default;
   virtual std::string_view source() const = 0;
-  /// Begin a measurement; may start a sampling thread.
+  /// Begin a measurement; may start a sampling thread. A second start forgets the first.
   virtual void start() = 0;
   /// End it. Never throws for a device that failed in between: that is a reading with why_not.
   virtual EnergyReading stop() = 0;
@@ -44,7 +48,10 @@ struct FoundMeters {
 /// What this machine has. Never throws.
 FoundMeters find_energy_meters(const MeterPlaces& places = {});
 
-/// Bytes that this process holds on accelerators, by NVML or DCMI; nothing where neither says.
+/// Bytes that this process holds on accelerators, by NVML or DCMI; nothing where neither lists this process,
+/// as in a container whose process numbers are its own.
 std::optional<int64_t> device_memory_bytes(const MeterPlaces& places = {});
+/// Bytes in use on all accelerators by whoever; nothing where neither library says.
+std::optional<int64_t> device_memory_in_use_bytes(const MeterPlaces& places = {});
 
 }  // namespace chaski
