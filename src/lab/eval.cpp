@@ -117,7 +117,7 @@ bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, con
       if (events.on_question) events.on_question(item, sample);
       Asked asked = ask(engine, prompts, item, plan, sample, events.on_text, cancel);
       if (asked.is_cancelled) return false;
-      journal.append(item_line(asked.answer, plan.n_samples > 1));
+      journal.append(to_json_text(item_json(asked.answer, plan.n_samples > 1)) + "\n");
       if (!asked.error.empty()) record.failures.push_back({item.id, sample, asked.code, asked.error});
       record.items.push_back(std::move(asked.answer));
       if (events.on_answer) events.on_answer(record.items.back(), asked.error);

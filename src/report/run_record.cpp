@@ -20,21 +20,6 @@ OrderedJson list_json(const std::vector<T>& entries, Make make) {
   return list;
 }
 
-OrderedJson item_json(const AnswerRecord& item) {
-  OrderedJson json;
-  json["id"] = item.id;
-  json["type"] = item.type;
-  json["prompt"] = item.prompt;
-  json["answer"] = item.answer;
-  json["ids"] = item.ids;
-  json["n_prompt_tokens"] = item.n_prompt_tokens;
-  json["n_tokens"] = item.n_tokens();
-  json["seconds"] = item.seconds;
-  json["ttft_s"] = number_or_null(item.ttft_s);
-  json["finish_reason"] = item.finish_reason;
-  return json;
-}
-
 OrderedJson machine_json(const MachineFacts& m) {
   return {{"cpu", m.cpu},
           {"n_cores", m.n_cores},
@@ -230,10 +215,20 @@ void summarise(RunRecord& record) {
   }
 }
 
-std::string item_line(const AnswerRecord& item, bool has_samples) {
-  OrderedJson json = item_json(item);
+OrderedJson item_json(const AnswerRecord& item, bool has_samples) {
+  OrderedJson json;
+  json["id"] = item.id;
+  json["type"] = item.type;
+  json["prompt"] = item.prompt;
+  json["answer"] = item.answer;
+  json["ids"] = item.ids;
+  json["n_prompt_tokens"] = item.n_prompt_tokens;
+  json["n_tokens"] = item.n_tokens();
+  json["seconds"] = item.seconds;
+  json["ttft_s"] = number_or_null(item.ttft_s);
+  json["finish_reason"] = item.finish_reason;
   if (has_samples) json["sample"] = item.sample;
-  return to_json_text(json) + "\n";
+  return json;
 }
 
 std::string suite_name(const RunRecord& record) {
@@ -262,8 +257,7 @@ OrderedJson to_json(const RunRecord& record) {
   json["runner"] = {{"name", record.runner.name}, {"why_not_faster", record.runner.why_not_faster}};
   json["settings"] = record.settings;
   json["items"] = list_json(record.items, [](const AnswerRecord& item) {
-    OrderedJson entry = item_json(item);
-    entry["sample"] = item.sample;
+    OrderedJson entry = item_json(item, true);
     entry["tpot_s"] = number_or_null(item.tpot_s);
     return entry;
   });

@@ -234,8 +234,10 @@ RunRecord read_run_record(const std::string& path);
 /// settings.suite.name; empty where the run had no suite.
 std::string suite_name(const RunRecord& record);
 
-/// One line of items.jsonl, newline included; with `sample` at its end where questions are asked several
-/// times.
-std::string item_line(const AnswerRecord& item, bool has_samples = false);
+/// An answer's fields as a line of items.jsonl has them, with `sample` at the end where questions are asked
+/// several times.
+OrderedJson item_json(const AnswerRecord& item, bool has_samples);
+/// The answer of such an object, checked as by run_record_of; `tpot_s` is read as well.
+AnswerRecord answer_record_of(const OrderedJson& json, std::string_view where);
 
 }  // namespace chaski

@@ -361,6 +361,10 @@ void check_items(const std::vector<AnswerRecord>& items, const Fields& f) {
 
 }  // namespace
 
+AnswerRecord answer_record_of(const OrderedJson& json, std::string_view where) {
+  return read_item(Fields(json, std::string(where)));
+}
+
 RunRecord run_record_of(const OrderedJson& json, std::string_view where) {
   const Fields f(json, std::string(where));
   check_schema(f);

@@ -60,7 +60,7 @@ TEST(RunRecord, HasTheTopLevelKeysThatOtherToolsReadInOrder) {
 }
 
 TEST(RunRecord, ALineOfItemsHasExactlyTheAgreedFields) {
-  const std::string line = item_line(answer("1", "two\nlines", 2, 3));
+  const std::string line = to_json_text(item_json(answer("1", "two\nlines", 2, 3), false)) + "\n";
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   EXPECT_THAT(keys_of(parse_ordered_json(line, "line")),
               ElementsAre("id", "type", "prompt", "answer", "ids", "n_prompt_tokens", "n_tokens", "seconds",
