@@ -26,6 +26,7 @@ std::unique_ptr<CapturedGraph> FallbackOps::capture(const std::function<void()>&
 
 void FallbackOps::dispatch(const OpCall& call, Workspace& ws) {
   ++n_calls_;
+  kinds_.insert(call.kind);
   const OpSupport support = device_support(call);
   if (support) return call.invoke(device_, call.operands, ws);
   if (is_strict_) {
@@ -49,6 +50,12 @@ std::vector<FallbackCount> FallbackOps::counts() const {
   std::vector<FallbackCount> all;
   for (const auto& [key, count] : counts_) all.push_back(count);
   return all;
+}
+
+int64_t FallbackOps::n_fallback_kinds() const {
+  std::set<OpKind> kinds;
+  for (const auto& [key, count] : counts_) kinds.insert(count.op);
+  return static_cast<int64_t>(kinds.size());
 }
 
 int64_t FallbackOps::n_fallbacks() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,8 @@ class FallbackOps : public DecoratedOps {
   std::vector<FallbackCount> counts() const;
   int64_t n_calls() const { return n_calls_; }  ///< ops dispatched, fallen back or not
   int64_t n_fallbacks() const;
+  int64_t n_kinds() const { return static_cast<int64_t>(kinds_.size()); }  ///< of ops dispatched
+  int64_t n_fallback_kinds() const;
 
  protected:
   void dispatch(const OpCall& call, Workspace& ws) override;
@@ -44,6 +47,7 @@ class FallbackOps : public DecoratedOps {
   HostMirror mirror_;
   std::map<std::pair<OpKind, std::string>, FallbackCount> counts_;
   int64_t n_calls_ = 0;
+  std::set<OpKind> kinds_;
 };
 
 }  // namespace chaski

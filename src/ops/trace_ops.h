@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -11,10 +12,12 @@
 
 namespace chaski {
 
-/// All calls of one op on one weight format.
+/// All calls of one op on one weight format and of one shape, in one phase.
 struct TraceRow {
   OpKind op;
   DType weight = DType::kF32;
+  std::string phase;  ///< as the caller named it; empty: it did not
+  std::string shape;  ///< "256 × 2048 · (2048 + 512 + 512) × 2048": rows in, then the weights
   int64_t calls = 0;
   int64_t bytes = 0;  ///< operands and weights read or written, the cache by what the step's rows see of it
   double seconds = 0;
@@ -26,12 +29,18 @@ class TraceOps : public DecoratedOps {
   std::string_view name() const override { return "trace"; }
   std::vector<TraceRow> rows() const;  ///< by op
   void reset() { rows_.clear(); }
+  /// What is traced from here on belongs to this phase.
+  void begin_phase(std::string phase) { phase_ = std::move(phase); }
 
  protected:
   void dispatch(const OpCall& call, Workspace& ws) override;
 
  private:
-  std::map<std::pair<OpKind, DType>, TraceRow> rows_;
+  std::string shape_of(const OpCall& call, const OpQuery& query) const;
+  int64_t bytes_of(const OpCall& call, const OpQuery& query);
+
+  std::string phase_;
+  std::map<std::tuple<OpKind, DType, std::string, std::string>, TraceRow> rows_;
 };
 
 }  // namespace chaski
