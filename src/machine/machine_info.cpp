@@ -31,8 +31,9 @@ std::string first_word(const std::filesystem::path& file) {
 std::string governors(const std::filesystem::path& root) {
   std::error_code fault;
   std::set<std::string> all;
-  for (const auto& cpu : std::filesystem::directory_iterator(root / "sys/devices/system/cpu", fault)) {
-    all.insert(first_word(cpu.path() / "cpufreq/scaling_governor"));
+  std::filesystem::directory_iterator cpu(root / "sys/devices/system/cpu", fault);
+  for (; !fault && cpu != std::filesystem::directory_iterator(); cpu.increment(fault)) {
+    all.insert(first_word(cpu->path() / "cpufreq/scaling_governor"));
   }
   all.erase("");
   return fmt::format("{}", fmt::join(all, ", "));
