@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 12> kSentences{{
+constexpr std::array<Sentence, 18> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -51,6 +51,23 @@ constexpr std::array<Sentence, 12> kSentences{{
     {"speculation_random_weights",
      "Random weights repeat themselves: the speed of speculation with them says nothing about real text.",
      "随机权重的输出会自我重复：由此测得的推测解码速度不能说明真实文本的情况。"},
+    {"drift",
+     "The speed drifted: the median of the last third of the samples differs from that of the first by more "
+     "than 5 %.",
+     "测量过程中速度有漂移：后三分之一样本的中位数与前三分之一相差超过 5%。"},
+    {"throttled", "The processor slowed itself during the run, for heat or power.",
+     "运行期间处理器因温度或功率限制而降频。"},
+    {"clock_fell", "The processor's clock was more than 5 % slower after the run than before.",
+     "运行结束后处理器时钟频率比开始时低 5% 以上。"},
+    {"models_by_turns_not_possible",
+     "The models do not fit into memory together: they were measured one after the other, not by turns.",
+     "内存放不下所有模型：各模型依次测量，而非轮流测量。"},
+    {"memory_peak_of_all",
+     "Several models were loaded at once: the peak of resident memory is that of all of them together.",
+     "同时加载了多个模型：常驻内存峰值是全部模型合计。"},
+    {"load_not_cold",
+     "The files could not be taken out of the page cache: the cold load times are not those of a cold start.",
+     "无法将文件移出页缓存：冷加载时间并非真正的冷启动时间。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},
