@@ -212,7 +212,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   note_lines(loaded->device->finish_weights(), context.lang);
   EngineOptions engine_options;
   engine_options.context = n_context;
-  engine_options.max_sequences = 1;
+  engine_options.max_sequences = options.n_sequences;
   engine_options.reuse_prefixes = reuse_prefixes;
   set_speculation(*loaded, *ops, options.draft, context, engine_options);
   loaded->engine = std::make_unique<Engine>(*loaded->device, *ops, loaded->model, tokenizer, engine_options);

@@ -36,6 +36,7 @@ struct ModelOptions {
   std::string lora;   ///< folder of an adapter to merge in; empty: none
   bool allows_nonfinite = false;
   bool goes_without_cache = false;
+  int32_t n_sequences = 1;  ///< answers at once that the engine has room for; a command's to set, no option
 
   Precision precision_value() const;
 };

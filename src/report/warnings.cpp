@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 18> kSentences{{
+constexpr std::array<Sentence, 20> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -33,6 +33,15 @@ constexpr std::array<Sentence, 18> kSentences{{
      "提示词使用了手工指定的模板，而非模型训练所用的模板：仅此一点就可能使质量下降。"},
     {"no_template", "The model has no chat template: the questions were given as plain text to continue.",
      "模型没有对话模板：问题作为普通文本交给模型续写。"},
+    {"batched",
+     "Several questions were answered at once: the seconds of each are shared with others and say nothing of "
+     "one question alone. Use --batch 1 for that.",
+     "多个问题同时作答：每题用时中包含其他问题的计算，不代表单独作答的用时。需要单题用时请用 --batch 1。"},
+    {"resumed",
+     "The run was broken off and went on later: the answers are those of an unbroken run, the times come "
+     "from "
+     "several starts of the program.",
+     "本次运行曾中断后继续：回答与不中断时相同，但时间来自程序的多次启动。"},
     {"cut_answers",
      "Some answers were cut by the length limit: their seconds and tokens are those of the limit, not of the "
      "answer.",
