@@ -134,8 +134,8 @@ EnergyReading gated(EnergyReading reading, double limit_watts) {
                                   reading.source, reading.seconds);
   } else if (!(watts <= kLimitSlack * limit_watts)) {
     reading.why_not =
-        fmt::format("refused: {:.1f} W on average is more than {:g} × {:.0f} W, the most that {} can draw",
-                    watts, kLimitSlack, limit_watts, reading.source);
+        fmt::format("refused: {:.1f} W on average is more than {:g} × the {:.0f} W that {} can draw", watts,
+                    kLimitSlack, limit_watts, reading.source);
   }
   if (!reading.why_not.empty()) reading.joules.reset();
   return reading;

@@ -16,14 +16,14 @@ namespace chaski {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;  ///< http or https
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
+  std::string url;                                           ///< http or https
+  std::vector<std::pair<std::string, std::string>> headers;  ///< no line breaks in them
+  std::string body;                                          ///< of POST, PUT and PATCH
   double connect_timeout_s = 10;
   double stall_timeout_s = 60;  ///< without a byte; there is no limit on the whole
   int64_t max_body_bytes = int64_t{64} << 20;
-  /// Redirects followed, never to another scheme but http → https; headers named Authorization or Cookie do
-  /// not go to another origin.
+  /// Redirects followed; 0: a redirect is an answer like others. Never from https to http; headers named
+  /// Authorization or Cookie do not go to another origin. A POST becomes a GET after 301, 302 and 303.
   int max_redirects = 0;
 };
 
@@ -47,9 +47,11 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  /// Sends and waits. With `on_body`, pieces go there as they arrive instead of into the response; false
-  /// stops. Throws Error(kNetwork) saying host and what failed, Error(kCancelled); a status of 400 and above
-  /// is no error.
+  /// Sends and waits. With `on_body`, the pieces of an answer below 400 go there as they arrive instead of
+  /// into the response; false stops, and the response is what came so far. Throws Error(kNetwork) saying host
+  /// and what failed, Error(kCancelled), Error(kUsage) for a URL or header that cannot be sent, and what
+  /// on_body throws; a status of 400 and above is no error. Proxies are those that the environment names
+  /// (https_proxy, no_proxy, …), but never for this machine's own addresses.
   HttpResponse send(const HttpRequest& request, const CancelToken& cancel,
                     const std::function<bool(std::string_view piece)>& on_body = {});
 

@@ -1,0 +1,405 @@
+// libcurl's multi interface with one transfer at a time: it alone can be polled, so that cancelling and
+// stalling are noticed at once. Redirects are followed here and not by libcurl, to decide which headers go
+// where.
+#include "net/http_client.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace chaski {
+namespace {
+
+constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
+constexpr int kPollMs = 50;  // how late Ctrl-C may be noticed
+
+void start_curl_once() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+Error usage(std::string_view what) { return Error(ErrorCode::kUsage, "ask a server", what); }
+
+/// A URL in its parts.
+class Url {
+ public:
+  /// Throws Error(kUsage) for what is no http or https URL, or carries a password.
+  explicit Url(const std::string& text) : handle_(curl_url(), curl_url_cleanup) {
+    CHECK(handle_ != nullptr, "curl_url gave nothing");
+    set(text);
+  }
+  /// Where a redirect's Location leads, which may be relative.
+  void follow(const std::string& location) { set(location); }
+
+  std::string text() const { return part(CURLUPART_URL, 0); }
+  std::string host() const { return lower(part(CURLUPART_HOST, 0)); }
+  bool is_https() const { return part(CURLUPART_SCHEME, 0) == "https"; }
+  /// Scheme, host and port.
+  std::string origin() const {
+    return part(CURLUPART_SCHEME, 0) + "://" + host() + ":" + part(CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  }
+  /// Whether it is this machine's own address.
+  bool is_loopback() const {
+    std::string name = host();
+    if (!name.empty() && name.back() == '.') name.pop_back();
+    const std::string_view end = ".localhost";
+    return name == "localhost" || name == "[::1]" || name.rfind("127.", 0) == 0 ||
+           (name.size() > end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0);
+  }
+
+ private:
+  void set(const std::string& text) {
+    const std::string shown = printable(text, 200);
+    const bool is_plain = std::all_of(
+        text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7F; });
+    const CURLUcode code =
+        is_plain ? curl_url_set(handle_.get(), CURLUPART_URL, text.c_str(), 0) : CURLUE_MALFORMED_INPUT;
+    if (code != CURLUE_OK) throw usage(fmt::format("\"{}\" is no URL: {}", shown, curl_url_strerror(code)));
+    const std::string scheme = part(CURLUPART_SCHEME, 0);
+    if (scheme != "http" && scheme != "https") {
+      throw usage(fmt::format("expected a URL of http or https, found \"{}\"", shown));
+    }
+    if (!part(CURLUPART_USER, 0).empty() || !part(CURLUPART_PASSWORD, 0).empty()) {
+      throw usage(fmt::format(
+          "the URL of {} carries a user's name or password, which would end up in records", host()));
+    }
+  }
+
+  std::string part(CURLUPart which, unsigned flags) const {
+    char* text = nullptr;
+    if (curl_url_get(handle_.get(), which, &text, flags) != CURLUE_OK || text == nullptr) return {};
+    std::string copy(text);
+    curl_free(text);
+    return copy;
+  }
+
+  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> handle_;
+};
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// Headers as libcurl takes them.
+class HeaderList {
+ public:
+  HeaderList() = default;
+  ~HeaderList() { curl_slist_free_all(list_); }
+  HeaderList(const HeaderList&) = delete;
+  HeaderList& operator=(const HeaderList&) = delete;
+
+  void add(const std::string& line) {
+    curl_slist* longer = curl_slist_append(list_, line.c_str());
+    CHECK(longer != nullptr, "no memory for a header");
+    list_ = longer;
+  }
+  curl_slist* get() const { return list_; }
+
+ private:
+  curl_slist* list_ = nullptr;
+};
+
+void check_header(const std::string& name, const std::string& value) {
+  const auto is_bad = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7F;
+  };
+  const bool is_name_fine = !name.empty() && std::none_of(name.begin(), name.end(), [&](char c) {
+    return is_bad(c) || c == ':' || c == ' ';
+  });
+  if (!is_name_fine || std::any_of(value.begin(), value.end(), is_bad)) {
+    throw usage(fmt::format("the header \"{}\" has characters that no header may have", printable(name)));
+  }
+}
+
+/// One hop: what libcurl's callbacks know.
+struct Transfer {
+  const HttpRequest& request;
+  const CancelToken& cancel;
+  const std::function<bool(std::string_view)>& on_body;
+  const Stopwatch& clock;  ///< since the call
+  HttpResponse& response;
+  bool follows = false;  ///< a redirect's body is nobody's
+
+  size_t header_bytes = 0;
+  int64_t body_bytes = 0;
+  double last_byte_s = 0;
+  curl_off_t moved = 0;  ///< bytes up and down so far
+  bool was_stopped = false;
+  std::string refusal{};  ///< why we ended it
+  std::exception_ptr thrown{};
+
+  bool is_dropped() const { return follows && is_redirect(response.status); }
+
+  /// Throws nothing through libcurl: false ends the transfer.
+  bool take_header(std::string_view line) {
+    if (response.first_byte_s == 0) response.first_byte_s = clock.seconds();
+    header_bytes += line.size();
+    if (header_bytes > kMaxHeaderBytes) {
+      refusal = fmt::format("sent more than {} KiB of headers", kMaxHeaderBytes >> 10);
+      return false;
+    }
+    while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+    if (line.rfind("HTTP/", 0) == 0) {  // a line of status; one with 100 may come before
+      const size_t space = line.find(' ');
+      response.status = 0;
+      response.headers.clear();
+      for (size_t i = space == std::string_view::npos ? line.size() : space + 1;
+           i < line.size() && line[i] >= '0' && line[i] <= '9' && response.status < 1000; ++i) {
+        response.status = response.status * 10 + (line[i] - '0');
+      }
+      return true;
+    }
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return true;
+    std::string_view value = line.substr(colon + 1);
+    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+    response.headers.emplace_back(lower(line.substr(0, colon)), std::string(value));
+    return true;
+  }
+
+  bool take_body(std::string_view piece) {
+    body_bytes += static_cast<int64_t>(piece.size());
+    if (body_bytes > request.max_body_bytes) {
+      refusal = fmt::format("sent more than the {} bytes that were allowed", request.max_body_bytes);
+      return false;
+    }
+    if (is_dropped()) return true;
+    if (!on_body || response.status >= 400) {
+      response.body.append(piece);
+      return true;
+    }
+    was_stopped = !on_body(piece);
+    return !was_stopped;
+  }
+
+  template <typename Take>
+  size_t guarded(size_t n_bytes, Take take) noexcept {
+    try {
+      if (take()) return n_bytes;
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    return n_bytes == 0 ? 1 : 0;  // another number than was given ends the transfer
+  }
+
+  static size_t on_header(char* bytes, size_t one, size_t n, void* self) {
+    auto* transfer = static_cast<Transfer*>(self);
+    return transfer->guarded(one * n, [&] { return transfer->take_header({bytes, one * n}); });
+  }
+  static size_t on_piece(char* bytes, size_t one, size_t n, void* self) {
+    auto* transfer = static_cast<Transfer*>(self);
+    return transfer->guarded(one * n, [&] { return transfer->take_body({bytes, one * n}); });
+  }
+  static int on_progress(void* self, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
+    auto* transfer = static_cast<Transfer*>(self);
+    if (down + up != transfer->moved) transfer->last_byte_s = transfer->clock.seconds();
+    transfer->moved = down + up;
+    const auto all = static_cast<curl_off_t>(transfer->request.body.size());
+    if (transfer->response.sent_s == 0 && all > 0 && up >= all)
+      transfer->response.sent_s = transfer->clock.seconds();
+    return transfer->cancel.is_cancelled() ? 1 : 0;
+  }
+};
+
+}  // namespace
+
+std::string_view HttpResponse::header(std::string_view lower_case_name) const {
+  for (const auto& [name, value] : headers) {
+    if (name == lower_case_name) return value;
+  }
+  return {};
+}
+
+struct HttpClient::State {
+  CURLM* multi = nullptr;  ///< keeps connections open from one request to the next
+  CURL* easy = nullptr;
+  char reason[CURL_ERROR_SIZE] = {};
+
+  State() {
+    start_curl_once();
+    multi = curl_multi_init();
+    easy = curl_easy_init();
+    CHECK(multi != nullptr && easy != nullptr, "libcurl does not start");
+  }
+  ~State() {
+    curl_easy_cleanup(easy);
+    curl_multi_cleanup(multi);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void prepare(const Url& url, const std::string& method, const HeaderList& headers, Transfer& transfer);
+  CURLcode perform(Transfer& transfer);
+  void hop(const Url& url, const std::string& method, bool is_first_origin, Transfer& transfer);
+  [[noreturn]] void fail(CURLcode code, const Url& url, const Transfer& transfer) const;
+};
+
+void HttpClient::State::prepare(const Url& url, const std::string& method, const HeaderList& headers,
+                                Transfer& transfer) {
+  curl_easy_reset(easy);
+  reason[0] = '\0';
+  const auto set = [this](CURLoption option, auto value) {
+    const CURLcode code = curl_easy_setopt(easy, option, value);
+    CHECK(code == CURLE_OK, "libcurl refuses option {}: {}", static_cast<int>(option),
+          curl_easy_strerror(code));
+  };
+  const HttpRequest& request = transfer.request;
+  const std::string address = url.text();
+  set(CURLOPT_ERRORBUFFER, &reason[0]);
+  set(CURLOPT_URL, address.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_HTTPHEADER, headers.get());
+  set(CURLOPT_USERAGENT, "chaski");
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_s * 1000));
+  if (url.is_loopback()) set(CURLOPT_PROXY, "");
+  if (method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else if (method != "GET") {
+    const bool has_body = method == "POST" || method == "PUT" || method == "PATCH";
+    if (has_body) {
+      set(CURLOPT_POST, 1L);
+      set(CURLOPT_POSTFIELDS, request.body.data());
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    }
+    if (method != "POST") set(CURLOPT_CUSTOMREQUEST, method.c_str());
+  }
+  set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  set(CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_WRITEFUNCTION, &Transfer::on_piece);
+  set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_XFERINFOFUNCTION, &Transfer::on_progress);
+  set(CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
+  set(CURLOPT_NOPROGRESS, 0L);
+}
+
+CURLcode HttpClient::State::perform(Transfer& transfer) {
+  CHECK(curl_multi_add_handle(multi, easy) == CURLM_OK, "libcurl takes no transfer");
+  struct Removal {
+    State& state;
+    ~Removal() { curl_multi_remove_handle(state.multi, state.easy); }
+  } const removal{*this};
+  transfer.last_byte_s = transfer.clock.seconds();
+  transfer.moved = 0;
+  bool is_connected = false;
+  for (;;) {
+    int n_running = 0;
+    if (curl_multi_perform(multi, &n_running) != CURLM_OK) return CURLE_FAILED_INIT;
+    int n_left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi, &n_left)) {
+      if (message->msg == CURLMSG_DONE) return message->data.result;
+    }
+    if (transfer.cancel.is_cancelled()) return CURLE_ABORTED_BY_CALLBACK;
+    const double now_s = transfer.clock.seconds();
+    if (!is_connected) {  // until then the connect timeout holds
+      curl_off_t connected_us = 0;
+      curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+      is_connected = connected_us > 0;
+      if (is_connected) transfer.last_byte_s = std::max(transfer.last_byte_s, now_s);
+    } else if (now_s - transfer.last_byte_s > transfer.request.stall_timeout_s) {
+      transfer.refusal = fmt::format("sent nothing for {:g} s", transfer.request.stall_timeout_s);
+      return CURLE_OPERATION_TIMEDOUT;
+    }
+    if (curl_multi_poll(multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) return CURLE_FAILED_INIT;
+  }
+}
+
+void HttpClient::State::fail(CURLcode code, const Url& url, const Transfer& transfer) const {
+  if (transfer.thrown) std::rethrow_exception(transfer.thrown);
+  if (transfer.cancel.is_cancelled())
+    throw Error(ErrorCode::kCancelled, "ask a server", "stopped on request");
+  if (!transfer.refusal.empty()) {
+    throw Error(ErrorCode::kNetwork, "ask a server", fmt::format("{} {}", url.origin(), transfer.refusal));
+  }
+  std::string hint;
+  if (code == CURLE_COULDNT_CONNECT) hint = "is the server running, and is this its address?";
+  if (code == CURLE_COULDNT_RESOLVE_HOST) hint = "check the name, and that this computer is online";
+  if (code == CURLE_COULDNT_RESOLVE_PROXY) hint = "check the proxy that http_proxy or https_proxy names";
+  const std::string detail = printable(reason, 200);
+  throw Error(
+      ErrorCode::kNetwork, "ask a server",
+      fmt::format("{}: {}{}{}", url.origin(), curl_easy_strerror(code), detail.empty() ? "" : ": ", detail),
+      hint);
+}
+
+void HttpClient::State::hop(const Url& url, const std::string& method, bool is_first_origin,
+                            Transfer& transfer) {
+  HeaderList headers;
+  headers.add("Expect:");  // no asking beforehand whether a body is welcome
+  for (const auto& [name, value] : transfer.request.headers) {
+    check_header(name, value);
+    const std::string key = lower(name);
+    if (!is_first_origin && (key == "authorization" || key == "cookie")) continue;
+    if (method == "GET" && key.rfind("content-", 0) == 0) continue;
+    headers.add(value.empty() ? name + ";" : name + ": " + value);
+  }
+  const double begin_s = transfer.clock.seconds();
+  prepare(url, method, headers, transfer);
+  const CURLcode code = perform(transfer);
+  const auto seconds_of = [this](CURLINFO info) {
+    curl_off_t us = 0;
+    curl_easy_getinfo(easy, info, &us);
+    return static_cast<double>(us) * 1e-6;
+  };
+  HttpResponse& response = transfer.response;
+  response.connected_s =
+      begin_s + std::max(seconds_of(CURLINFO_CONNECT_TIME_T), seconds_of(CURLINFO_APPCONNECT_TIME_T));
+  if (response.sent_s == 0) response.sent_s = begin_s + seconds_of(CURLINFO_PRETRANSFER_TIME_T);
+  if (code != CURLE_OK && !transfer.was_stopped) fail(code, url, transfer);
+}
+
+HttpClient::HttpClient() : state_(std::make_unique<State>()) {}
+HttpClient::~HttpClient() = default;
+
+HttpResponse HttpClient::send(const HttpRequest& request, const CancelToken& cancel,
+                              const std::function<bool(std::string_view piece)>& on_body) {
+  Url url(request.url);
+  const std::string first_origin = url.origin();
+  std::string method = request.method;
+  const Stopwatch clock;
+  for (int n_redirects = 0;; ++n_redirects) {
+    HttpResponse response;
+    Transfer transfer{request, cancel, on_body, clock, response};
+    transfer.follows = request.max_redirects > 0;
+    state_->hop(url, method, url.origin() == first_origin, transfer);
+    response.url = url.text();
+    const std::string location(response.header("location"));
+    if (!transfer.is_dropped() || location.empty()) return response;
+    const std::string from = url.origin();
+    const auto refuse = [&](std::string_view why) {
+      return Error(ErrorCode::kNetwork, "ask a server", fmt::format("{} redirects {}", from, why));
+    };
+    if (n_redirects == request.max_redirects) {
+      throw refuse(fmt::format("more than {} times", request.max_redirects));
+    }
+    const bool was_https = url.is_https();
+    try {
+      url.follow(location);
+    } catch (const Error& error) {
+      throw refuse(fmt::format("to what cannot be followed: {}", error.what()));
+    }
+    if (was_https && !url.is_https()) throw refuse("from https to http, which is not followed");
+    if (response.status == 303 || (response.status <= 302 && method == "POST"))
+      method = method == "HEAD" ? "HEAD" : "GET";
+  }
+}
+
+}  // namespace chaski
