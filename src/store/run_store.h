@@ -30,19 +30,19 @@ struct RunFilter {
 
 class RunStore {
  public:
-  /// Opens or makes the file. It is not trusted: quick_check first, trusted_schema off, defensive. Waits up
-  /// to 30 s for another writer. Throws Error(kCorrupt) for a file that is none of ours or damaged,
-  /// kUnsupported for a newer schema, kIo.
-  explicit RunStore(const std::filesystem::path& file);
+  /// Opens or makes the file. It is not trusted: its schema must be ours to the letter, quick_check must
+  /// pass, none of its own SQL runs. Waits up to `patience_ms` for another writer. Throws Error(kCorrupt)
+  /// for a file that is none of ours or damaged, kUnsupported for a newer schema, kIo.
+  explicit RunStore(const std::filesystem::path& file, int patience_ms = 30'000);
   ~RunStore();
   RunStore(const RunStore&) = delete;
   RunStore& operator=(const RunStore&) = delete;
 
-  /// Keep a record; the same JSON twice is one run. Returns its id. Throws Error(kIo) with what is stored
-  /// kept.
+  /// Keep a record; the same JSON twice is one run. Returns its id. Throws Error(kIo) with how many runs are
+  /// stored, which they stay.
   int64_t put(const RunRecord& record, const std::string& folder);
   std::vector<StoredRun> list(const RunFilter& filter = {}) const;
-  /// Nothing where there is no such id.
+  /// Nothing where there is no such id. Throws Error(kCorrupt) where the record is not as it was stored.
   std::optional<RunRecord> get(int64_t id) const;
   int64_t size() const;
 
