@@ -1,0 +1,58 @@
+#include "cli/run_arguments.h"
+
+#include <charconv>
+#include <exception>
+
+#include "base/files.h"
+#include "cli/terminal.h"
+#include "store/run_store.h"
+
+namespace chaski::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The id of a run, from its digits.
+std::optional<int64_t> id_of(const std::string& run) {
+  int64_t id = 0;
+  const auto [end, fault] = std::from_chars(run.data(), run.data() + run.size(), id);
+  if (fault != std::errc() || end != run.data() + run.size() || id < 0) return std::nullopt;
+  return id;
+}
+
+}  // namespace
+
+fs::path run_store_path() { return chaski_home() / "runs.db"; }
+
+RunRecord find_run(const std::string& run) {
+  std::error_code ignored;
+  if (fs::exists(run, ignored)) return read_run_record(run);
+  const auto id = id_of(run);
+  if (id && fs::exists(run_store_path(), ignored)) {
+    if (auto record = RunStore(run_store_path()).get(*id)) return std::move(*record);
+  }
+  throw Error(ErrorCode::kNotFound, "find run",
+              fmt::format("\"{}\": no such file or folder, {}", printable(run, 400),
+                          id ? fmt::format("and no run of that id in {}", run_store_path().string())
+                             : std::string("and no id of a run, which are numbers")),
+              "`chaski history` lists the runs with their ids and folders");
+}
+
+void remember_run(const RunRecord& record, const fs::path& folder, const Context& context) {
+  const auto say = [&](std::string_view why) {
+    note(fmt::format(
+        "{} {}\n", tr(context.lang, "note: this run is not in the history:", "注意：本次运行未能记入历史："),
+        why));
+  };
+  try {
+    std::error_code fault;
+    const fs::path absolute = folder.empty() ? folder : fs::absolute(folder, fault);
+    RunStore(run_store_path()).put(record, fault ? folder.string() : absolute.string());
+  } catch (const Error& error) {
+    say(describe(error, name_of(context.lang)));
+  } catch (const std::exception& error) {
+    say(printable(error.what(), 400));
+  }
+}
+
+}  // namespace chaski::cli
