@@ -1,11 +1,7 @@
 #include "lab/eval.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <map>
+#include <list>
 #include <utility>
 
 #include "base/clock.h"
@@ -17,138 +13,165 @@
 namespace chaski {
 namespace {
 
+/// As many as decode together for little more than the time of one, and whose caches fit beside a model.
+constexpr int32_t kDefaultBatch = 8;
+
 /// Whether an error concerns this question only, so that the next one may be asked.
 bool is_of_one_question(ErrorCode code) {
   return code == ErrorCode::kUsage || code == ErrorCode::kUnsupported || code == ErrorCode::kCorrupt;
 }
 
-struct Asked {
-  AnswerRecord answer;
-  std::string error;
-  ErrorCode code = ErrorCode::kInternal;  ///< of the error
-  bool is_cancelled = false;
-};
-
-Asked ask(Engine& engine, const PromptMaker& prompts, const SuiteItem& item, const EvalPlan& plan,
-          int64_t sample, const OnText& on_text, const CancelToken& cancel) {
-  Asked asked;
-  AnswerRecord& record = asked.answer;
-  record.id = item.id;
-  record.type = item.type;
-  record.prompt = item.prompt;
-  record.sample = sample;
-  record.finish_reason = name_of(FinishReason::kError);
-  const Stopwatch since_asked;
-  try {
-    Request request =
-        request_of(plan.settings, plan.eos, prompts.question(item.prompt, plan.settings.system).ids);
-    request.sampling.sample = static_cast<uint64_t>(sample);
-    record.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
-    Answer answer = engine.generate(std::move(request), on_text, &cancel);
-    record.seconds = since_asked.seconds();
-    record.tpot_s = tpot_s(answer);
-    if (answer.timings.ttft_s > 0) record.ttft_s = answer.timings.ttft_s;
-    record.answer = std::move(answer.text);
-    record.ids = std::move(answer.ids);
-    record.finish_reason = name_of(answer.finish_reason);
-    asked.error = std::move(answer.error);
-    asked.code = answer.error_code;
-    asked.is_cancelled = answer.finish_reason == FinishReason::kCancelled;
-  } catch (const Error& error) {
-    if (!is_of_one_question(error.code())) throw;
-    record.seconds = since_asked.seconds();
-    asked.error = error.what();
-    asked.code = error.code();
-  }
-  return asked;
+std::vector<double> gaps_of(const std::vector<double>& times) {
+  std::vector<double> gaps;
+  for (size_t i = 1; i < times.size(); ++i) gaps.push_back(std::max(0.0, times[i] - times[i - 1]));
+  return gaps;
 }
+
+/// Questions under way in the engine, from being asked to being a row of the journal.
+class Asking {
+ public:
+  Asking(const EvalSubject& subject, const EvalPlan& plan, ItemJournal& journal, const EvalEvents& events)
+      : engine_(subject.engine), prompts_(subject.prompts), plan_(plan), journal_(journal), events_(events) {}
+  ~Asking() { drop_all(); }
+  Asking(const Asking&) = delete;
+  Asking& operator=(const Asking&) = delete;
+
+  size_t n_under_way() const { return under_way_.size(); }
+
+  void ask(const SuiteItem& item, int64_t sample) {
+    if (events_.on_question) events_.on_question(item, sample);
+    UnderWay asked;
+    AnswerRecord& answer = asked.row.answer;
+    answer.id = item.id;
+    answer.type = item.type;
+    answer.prompt = item.prompt;
+    answer.sample = sample;
+    answer.finish_reason = name_of(FinishReason::kError);
+    try {
+      Request request =
+          request_of(plan_.settings, plan_.eos, prompts_.question(item.prompt, plan_.settings.system).ids);
+      request.sampling.sample = static_cast<uint64_t>(sample);
+      answer.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
+      asked.id = engine_.submit(std::move(request), plan_.batch == 1 ? events_.on_text : OnText());
+      under_way_.push_back(std::move(asked));
+    } catch (const Error& error) {
+      if (!is_of_one_question(error.code())) throw;
+      finish(std::move(asked), error.what(), error.code());
+    }
+  }
+
+  /// One step of all; those it ended are in the journal then.
+  void step() {
+    try {
+      CHECK(engine_.step(), "{} questions are under way and there is nothing to do", under_way_.size());
+    } catch (const Error& error) {
+      // What the step could not do is the end of those that it ended; if it ended none, of the run.
+      if (!is_of_one_question(error.code()) || !any_is_finished()) throw;
+    }
+    for (auto asked = under_way_.begin(); asked != under_way_.end();) {
+      if (!engine_.is_finished(asked->id)) {
+        ++asked;
+        continue;
+      }
+      UnderWay done = std::move(*asked);
+      asked = under_way_.erase(asked);
+      take(std::move(done));
+    }
+  }
+
+ private:
+  struct UnderWay {
+    ItemRow row;
+    RequestId id = 0;
+    Stopwatch since_asked;
+  };
+
+  bool any_is_finished() const {
+    return std::any_of(under_way_.begin(), under_way_.end(),
+                       [this](const UnderWay& asked) { return engine_.is_finished(asked.id); });
+  }
+
+  void take(UnderWay done) {
+    Answer got = engine_.take(done.id);
+    AnswerRecord& answer = done.row.answer;
+    answer.tpot_s = tpot_s(got);
+    if (got.timings.ttft_s > 0) answer.ttft_s = got.timings.ttft_s;
+    answer.answer = std::move(got.text);
+    answer.ids = std::move(got.ids);
+    answer.finish_reason = name_of(got.finish_reason);
+    done.row.itl_s = gaps_of(got.timings.token_s);
+    finish(std::move(done), got.error, got.error_code);
+  }
+
+  void finish(UnderWay done, const std::string& error, ErrorCode code) {
+    AnswerRecord& answer = done.row.answer;
+    answer.seconds = done.since_asked.seconds();
+    if (!error.empty()) done.row.failure = FailureRecord{answer.id, answer.sample, code, error};
+    journal_.append(std::move(done.row));
+    if (events_.on_row) events_.on_row(journal_.rows().back());
+  }
+
+  void drop_all() noexcept {
+    for (const UnderWay& asked : under_way_) {
+      try {
+        engine_.cancel(asked.id);
+        engine_.take(asked.id);
+      } catch (...) {  // the engine has less of it than we do
+      }
+    }
+  }
+
+  Engine& engine_;
+  const PromptMaker& prompts_;
+  const EvalPlan& plan_;
+  ItemJournal& journal_;
+  const EvalEvents& events_;
+  std::list<UnderWay> under_way_;
+};
 
 }  // namespace
 
-std::string weight_types(const Checkpoint& checkpoint) {
-  std::map<DType, int64_t> bytes;
-  int64_t all = 0;
-  for (const std::string& name : checkpoint.names()) {
-    const WeightSourcePtr weight = checkpoint.find(name);
-    const int64_t n = weight->n_rows() * row_bytes(weight->dtype(), weight->n_cols());
-    bytes[weight->dtype()] += n;
-    all += n;
-  }
-  std::vector<std::pair<int64_t, DType>> by_size;
-  for (const auto& [dtype, n] : bytes) by_size.emplace_back(n, dtype);
-  std::sort(by_size.rbegin(), by_size.rend());
-  std::string text;
-  for (const auto& [n, dtype] : by_size) {
-    const double percent = 100.0 * static_cast<double>(n) / static_cast<double>(std::max<int64_t>(1, all));
-    if (percent < 1 && !text.empty()) break;
-    text += fmt::format("{}{} {:.0f}%", text.empty() ? "" : ", ", name_of(dtype), percent);
-  }
-  return text;
-}
+int32_t default_batch(const Suite& suite) { return suite.is_timed_alone ? 1 : kDefaultBatch; }
 
-ItemJournal::ItemJournal(const std::filesystem::path& path) : path_(path.string()) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) throw write_error(path_, errno);
-}
-
-ItemJournal::~ItemJournal() { ::close(fd_); }
-
-void ItemJournal::append(std::string_view line) {
-  for (std::string_view rest = line; !rest.empty();) {
-    const ssize_t n = ::write(fd_, rest.data(), rest.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
-      const Error error = write_error(path_, errno);
-      // The line before stays the last one even where the disk is full.
-      [[maybe_unused]] const int cut = ::ftruncate(fd_, size_);
-      throw error;
-    }
-    rest.remove_prefix(static_cast<size_t>(n));
-  }
-  size_ += static_cast<int64_t>(line.size());
-  ::fdatasync(fd_);
-}
-
-bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, const EvalPlan& plan,
-             RunRecord& record, ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel) {
-  for (const SuiteItem& item : suite.items) {
+bool ask_all(const EvalSubject& subject, std::span<const SuiteItem> items, const EvalPlan& plan,
+             ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel) {
+  std::list<std::pair<const SuiteItem*, int64_t>> left;
+  for (const SuiteItem& item : items) {
     for (int64_t sample = 0; sample < plan.n_samples; ++sample) {
-      if (cancel.is_cancelled()) return false;
-      if (events.on_question) events.on_question(item, sample);
-      Asked asked = ask(engine, prompts, item, plan, sample, events.on_text, cancel);
-      if (asked.is_cancelled) return false;
-      journal.append(to_json_text(item_json(asked.answer, plan.n_samples > 1)) + "\n");
-      if (!asked.error.empty()) record.failures.push_back({item.id, sample, asked.code, asked.error});
-      record.items.push_back(std::move(asked.answer));
-      if (events.on_answer) events.on_answer(record.items.back(), asked.error);
+      if (!journal.has(item.id, sample)) left.emplace_back(&item, sample);
     }
   }
-  record.summary.peak_rss_bytes = peak_rss_bytes();
-  record.summary.kv_bytes = engine.stats().kv_bytes;
-  record.summary.ended_at = utc_timestamp();
-  summarise(record);
+  Asking asking(subject, plan, journal, events);
+  while (!left.empty() || asking.n_under_way() > 0) {
+    if (cancel.is_cancelled()) return false;
+    if (!left.empty() && asking.n_under_way() < static_cast<size_t>(plan.batch)) {
+      asking.ask(*left.front().first, left.front().second);
+      left.pop_front();
+    } else {
+      asking.step();
+    }
+  }
   return true;
 }
 
-ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
-                       const OnBytes& on_bytes) {
-  ModelFacts facts;
-  facts.id = id;
-  facts.path = checkpoint.path();
-  facts.format = checkpoint.kind();
-  facts.weights = weight_types(checkpoint);
-  facts.hash = checkpoint.content_hash(on_bytes);
-  facts.n_parameters = checkpoint.config().n_parameters();
-  facts.weight_bytes = static_cast<int64_t>(checkpoint.weight_bytes());
-  facts.is_synthetic = checkpoint.is_synthetic();
-  if (!checkpoint.chat_template().empty()) facts.template_hash = sha256_of(checkpoint.chat_template());
-  if (prompts.kind() == PromptMaker::Kind::kModel) facts.date_string = prompts.date_string();
-  return facts;
-}
-
-MachineFacts machine_facts() {
-  const MachineInfo info = machine_info();
-  return {info.cpu, info.os, info.kernel, info.arch, info.n_cores, info.memory_bytes, info.governor, {}, {}};
+void take_answers(const ItemJournal& journal, const Suite& suite, RunRecord& record) {
+  std::map<std::string, std::vector<const ItemRow*>> rows;
+  for (const ItemRow& row : journal.rows()) rows[row.answer.id].push_back(&row);
+  std::vector<const ItemRow*> in_order;
+  for (const SuiteItem& item : suite.items) {
+    std::vector<const ItemRow*>& samples = rows[item.id];
+    std::sort(samples.begin(), samples.end(),
+              [](const ItemRow* a, const ItemRow* b) { return a->answer.sample < b->answer.sample; });
+    in_order.insert(in_order.end(), samples.begin(), samples.end());
+  }
+  for (const ItemRow* row : in_order) {
+    record.items.push_back(row->answer);
+    if (row->failure) record.failures.push_back(*row->failure);
+  }
+  record.metrics = answer_metrics(in_order);
+  record.summary.peak_rss_bytes = peak_rss_bytes();
+  record.summary.ended_at = utc_timestamp();
+  summarise(record);
 }
 
 OrderedJson settings_json(const Suite& suite, const EvalPlan& plan) {
@@ -159,6 +182,7 @@ OrderedJson settings_json(const Suite& suite, const EvalPlan& plan) {
   json["suite"]["types"] = OrderedJson::object();
   for (const auto& [type, title] : suite.types) json["suite"]["types"][type] = both(title);
   json["n_samples"] = plan.n_samples;
+  json["batch"] = plan.batch;
   json.update(to_json(plan.settings));
   return json;
 }
@@ -179,6 +203,7 @@ std::vector<RunWarning> warnings_for(const RunRecord& record, PromptMaker::Kind 
   warn(record.build.build_type == "Debug", "not_optimised");
   warn(is_single && !is_greedy, "single_sample");
   warn(is_single && is_greedy, "single_timing");
+  warn(record.settings.value("batch", 1) > 1, "batched");
   warn(!record.model.is_synthetic && record.model.n_parameters < 1'000'000'000, "small_model");
   warn(kind == PromptMaker::Kind::kRaw, "raw_template");
   warn(kind == PromptMaker::Kind::kPlain, "no_template");

@@ -1,18 +1,16 @@
-// Asking a model a suite's questions, one after the other, and writing down what came back. Loading the model
-// and talking to the person are the caller's.
+// Asking a model a suite's questions, several at once where their times do not count, and the record of what
+// came back. Loading the model and talking to the person are the caller's; scores are eval_scores.h's.
 #pragma once
 
 #include <filesystem>
 #include <functional>
-#include <optional>
-#include <string>
-#include <string_view>
+#include <span>
 #include <vector>
 
 #include "base/cancel.h"
-#include "base/files.h"
 #include "engine/engine.h"
-#include "format/checkpoint.h"
+#include "lab/item_journal.h"
+#include "lab/model_facts.h"
 #include "lab/suite.h"
 #include "report/lang.h"
 #include "report/run_record.h"
@@ -25,45 +23,39 @@ struct EvalPlan {
   GenerationSettings settings;  ///< with the seed
   std::vector<int32_t> eos;     ///< tokens that end an answer
   int64_t n_samples = 1;        ///< answers per question
+  int32_t batch = 1;            ///< answers under way at once; the engine has room for as many sequences
+
+  int64_t n_answers(const Suite& suite) const { return static_cast<int64_t>(suite.items.size()) * n_samples; }
 };
+
+/// How many to ask at once where nobody says: one where a suite's seconds are what is wanted.
+int32_t default_batch(const Suite& suite);
 
 /// What the caller hears of while questions are asked. All may be empty.
 struct EvalEvents {
   std::function<void(const SuiteItem& item, int64_t sample)> on_question;
-  OnText on_text;
-  std::function<void(const AnswerRecord& answer, const std::string& error)> on_answer;
+  OnText on_text;                                  ///< only where one is asked at a time
+  std::function<void(const ItemRow& row)> on_row;  ///< after it is in the journal
 };
 
-/// items.jsonl, one whole line per answer: what is there when the program dies is a prefix of whole lines.
-class ItemJournal {
- public:
-  /// Starts the file afresh. Throws write_error.
-  explicit ItemJournal(const std::filesystem::path& path);
-  ~ItemJournal();
-  ItemJournal(const ItemJournal&) = delete;
-  ItemJournal& operator=(const ItemJournal&) = delete;
-  /// Throws Error(kIo) where the disk is full; the file then still ends with the line before.
-  void append(std::string_view line);
-
- private:
-  std::string path_;
-  int fd_ = -1;
-  int64_t size_ = 0;
+/// Who answers; all must outlive the asking.
+struct EvalSubject {
+  Engine& engine;
+  const PromptMaker& prompts;
 };
 
-/// Ask all items, n_samples times each, into record.items, record.failures and the journal. A question that
-/// fails is a failure of the record and not the end of the run. False where `cancel` stopped it: the answer
-/// under way is dropped.
-bool ask_all(Engine& engine, const PromptMaker& prompts, const Suite& suite, const EvalPlan& plan,
-             RunRecord& record, ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel);
+/// Ask what the journal does not have yet, each of the items n_samples times. A question that fails
+/// is a row that says so and not the end of the run. False where `cancel` stopped it: answers under way are
+/// dropped. The same text whatever the batch.
+bool ask_all(const EvalSubject& subject, std::span<const SuiteItem> items, const EvalPlan& plan,
+             ItemJournal& journal, const EvalEvents& events, const CancelToken& cancel);
 
-/// The types that hold most bytes of a model's weights, as "q4_1 86%, q8_0 13%".
-std::string weight_types(const Checkpoint& checkpoint);
+/// The journal's rows as the record's items, failures, metrics and summary, in the suite's order.
+void take_answers(const ItemJournal& journal, const Suite& suite, RunRecord& record);
 
-/// What the model is, for the record; reads all weights once for their hash, and tells `on_bytes` of it.
-ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
-                       const OnBytes& on_bytes = {});
-MachineFacts machine_facts();
+/// ttft_s, tpot_s, itl_s, e2e_s, decode_tokens_per_s, characters_per_s over the answers, as far as there are
+/// any. Their definitions: docs/en/metrics.md.
+std::vector<NamedMetric> answer_metrics(const std::vector<const ItemRow*>& rows);
 
 /// settings.* of the record.
 OrderedJson settings_json(const Suite& suite, const EvalPlan& plan);

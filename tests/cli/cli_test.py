@@ -406,7 +406,7 @@ class CliTest(unittest.TestCase):
         text = items.read_text()
         self.assertTrue(text.endswith("\n"))
         kept = [json.loads(line) for line in text.splitlines()]
-        self.assertEqual([path.name for path in folder.iterdir()], ["items.jsonl"])
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), ["items.jsonl", "run.partial.json"])
         self.assertIn(f"{len(kept)} of 25000 answers are kept", err)
 
     # ---- tokenize, render, perplexity, show

@@ -36,9 +36,22 @@ class Eval : public testing::Test {
   }
 
   fs::path items() const { return folder_ / "items.jsonl"; }
-  bool ask(const EvalEvents& events, const fs::path& path) {
-    ItemJournal journal(path);
-    return ask_all(engine_, prompts_, suite_, plan_, record_, journal, events, cancel_);
+  bool ask(const EvalEvents& events, ItemJournal& journal, int32_t batch = 1) {
+    EngineOptions options{256, batch, 256, 0, false};
+    Engine engine(*device_, device_->ops(), model_, tokenizer_, options);
+    plan_.batch = batch;
+    const bool is_through = ask_all({engine, prompts_}, suite_.items, plan_, journal, events, cancel_);
+    engine.check_integrity();
+    return is_through;
+  }
+  /// A whole run in a folder of its own.
+  RunRecord run(const std::string& name, int32_t batch = 1) {
+    fs::create_directories(folder_ / name);
+    RunRecord record;
+    ItemJournal journal(folder_ / name, record, ItemJournal::Start::kFresh);
+    EXPECT_TRUE(ask({}, journal, batch));
+    take_answers(journal, suite_, record);
+    return record;
   }
   std::vector<std::string> ids_in_file() const {
     std::vector<std::string> ids;
@@ -59,52 +72,85 @@ class Eval : public testing::Test {
   Tokenizer tokenizer_ = tests::load_tokenizer(*checkpoint_);
   std::unique_ptr<Device> device_ = CpuBackend().open(0, {});
   LlamaModel model_ = load_llama(*checkpoint_, device_->ops(), 256);
-  Engine engine_{*device_, device_->ops(), model_, tokenizer_, EngineOptions{256, 1, 256, 0, false}};
   PromptMaker prompts_{tokenizer_, nullptr, "model", ""};
 };
 
 TEST_F(Eval, AQuestionThatFailsDoesNotStopTheOthersAndKeepsItsReason) {
-  EXPECT_TRUE(ask({}, items()));
-  EXPECT_THAT(ids_in_file(), ElementsAre("a", "long", "b"));
-  ASSERT_EQ(record_.failures.size(), 1U);
-  EXPECT_EQ(record_.failures[0].id, "long");
-  EXPECT_EQ(record_.failures[0].code, ErrorCode::kUsage);
-  EXPECT_THAT(record_.failures[0].message, HasSubstr("max_length is 64"));
-  EXPECT_EQ(record_.items[1].finish_reason, "error");
-  EXPECT_FALSE(record_.items[1].ttft_s);
-  ASSERT_TRUE(record_.summary.mean_ttft_s);
-  EXPECT_DOUBLE_EQ(*record_.summary.mean_ttft_s, (*record_.items[0].ttft_s + *record_.items[2].ttft_s) / 2);
+  for (const int32_t batch : {1, 4}) {
+    const RunRecord record = run("batch" + std::to_string(batch), batch);
+    ASSERT_EQ(record.items.size(), 3U);
+    EXPECT_EQ(record.items[1].id, "long") << "in the suite's order";
+    ASSERT_EQ(record.failures.size(), 1U);
+    EXPECT_EQ(record.failures[0].id, "long");
+    EXPECT_EQ(record.failures[0].code, ErrorCode::kUsage);
+    EXPECT_THAT(record.failures[0].message, HasSubstr("max_length is 64"));
+    EXPECT_EQ(record.items[1].finish_reason, "error");
+    EXPECT_FALSE(record.items[1].ttft_s);
+    ASSERT_TRUE(record.summary.mean_ttft_s);
+    EXPECT_DOUBLE_EQ(*record.summary.mean_ttft_s, (*record.items[0].ttft_s + *record.items[2].ttft_s) / 2);
+  }
 }
 
 TEST_F(Eval, ACancelWhileAnAnswerComesKeepsTheAnswersBefore) {
+  ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kFresh);
   EvalEvents events;
-  events.on_text = [this](std::string_view) {
-    if (record_.items.size() == 2) cancel_.cancel();
+  events.on_text = [&](std::string_view) {
+    if (journal.rows().size() == 2) cancel_.cancel();
   };
-  EXPECT_FALSE(ask(events, items()));
+  EXPECT_FALSE(ask(events, journal));
   EXPECT_THAT(ids_in_file(), ElementsAre("a", "long"));
-  EXPECT_EQ(record_.items.size(), 2U);
+  EXPECT_EQ(journal.rows().size(), 2U);
 }
 
 TEST_F(Eval, AFullDiskIsSaid) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
+  fs::create_symlink("/dev/full", items());
+  ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kFresh);
   try {
-    ask({}, "/dev/full");
+    ask({}, journal);
     FAIL() << "nothing was said";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kIo);
-    EXPECT_THAT(error.what(), HasSubstr("/dev/full"));
+    EXPECT_THAT(error.what(), HasSubstr(items().string()));
     EXPECT_THAT(describe(error), HasSubstr("could not be written"));
   }
 }
 
-TEST_F(Eval, SamplesAreNumberedInTheFileOnlyWhereThereAreSeveral) {
-  suite_.items.resize(1);
-  EXPECT_TRUE(ask({}, items()));
-  EXPECT_FALSE(parse_json(read_text_file(items()), "line").contains("sample"));
-  plan_.n_samples = 2;
-  EXPECT_TRUE(ask({}, items()));
-  EXPECT_THAT(read_text_file(items()), HasSubstr("\"sample\":1}\n"));
+TEST_F(Eval, TheTextIsTheSameWhateverTheBatchAndSamplesAreInOrder) {
+  suite_ = parse_suite("name: toy\nsettings: {temperature: 0.9, max_new_tokens: 12, seed: 5}\n",
+                       R"({"id": "a", "type": "t", "prompt": "one"})"
+                       "\n"
+                       R"({"id": "b", "type": "t", "prompt": "two two"})"
+                       "\n"
+                       R"({"id": "c", "type": "t", "prompt": "three three three"})"
+                       "\n",
+                       "toy");
+  plan_.settings = suite_.settings;
+  plan_.n_samples = 3;
+  const RunRecord alone = run("alone"), batched = run("batched", 4);
+  ASSERT_EQ(batched.items.size(), 9U);
+  for (size_t i = 0; i < 9; ++i) {
+    EXPECT_EQ(alone.items[i].id, batched.items[i].id);
+    EXPECT_EQ(batched.items[i].sample, static_cast<int64_t>(i % 3));
+    EXPECT_EQ(alone.items[i].ids, batched.items[i].ids);
+    EXPECT_EQ(alone.items[i].answer, batched.items[i].answer);
+  }
+  EXPECT_NE(alone.items[0].ids, alone.items[1].ids) << "samples are drawn apart";
+}
+
+TEST_F(Eval, LatenciesOfTheAnswersAreMetrics) {
+  const RunRecord record = run("metrics");
+  std::vector<std::string> names;
+  for (const NamedMetric& metric : record.metrics) {
+    names.push_back(metric.name);
+    const size_t n_gaps = static_cast<size_t>(record.items[0].n_tokens() + record.items[2].n_tokens() - 2);
+    EXPECT_EQ(metric.metric.samples.size(), metric.name == "itl_s" ? n_gaps : 2U)
+        << metric.name << ": of the questions that were answered";
+  }
+  EXPECT_THAT(names,
+              ElementsAre("ttft_s", "tpot_s", "itl_s", "e2e_s", "decode_tokens_per_s", "characters_per_s"));
+  EXPECT_EQ(record.metrics[3].metric.samples[0], record.items[0].seconds);
+  EXPECT_EQ(record.metrics[4].metric.samples[1], 1 / *record.items[2].tpot_s);
 }
 
 TEST(GenerationSettings, TheNumbersUnaskedAreUsedOnlyWhereTheModelAdvisesNothing) {

@@ -1,0 +1,129 @@
+#include "cli/eval_run.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/build_info.h"
+#include "cli/draft.h"
+#include "cli/eval_folders.h"
+#include "cli/terminal.h"
+#include "machine/machine_info.h"
+#include "report/warnings.h"
+
+namespace chaski::cli {
+namespace {
+
+/// The date that Llama 3.2's template itself falls back to: the same prompt on every day.
+constexpr std::string_view kPinnedDate = "26 Jul 2024";
+
+}  // namespace
+
+EvalRun::EvalRun(const std::string& name, const std::filesystem::path& folder, const EvalJob& job,
+                 const Context& context)
+    : job_(job), context_(context), plan_(job.plan) {
+  record_.summary.started_at = utc_timestamp();
+  ModelText text = open_model_text(name);
+  plan_.eos = text.checkpoint->config().eos;
+  prompts_ = std::make_unique<PromptMaker>(prompt_maker(text, job.prompts, std::string(kPinnedDate)));
+  ModelOptions where = job.where;
+  where.n_sequences = plan_.batch;
+  // Prompts that begin alike are read once, except where the seconds of each are wanted.
+  model_ =
+      load_model(std::move(text), where, context, plan_.settings.max_length.value_or(0), plan_.batch > 1);
+  describe(name);
+  make_folders(folder);
+  journal_ = std::make_unique<ItemJournal>(folder, record_, job.start);
+  is_resumed_ = !journal_->rows().empty();
+  if (is_finished()) record_ = read_run_record(folder.string());
+}
+
+/// Reads all weights for their hash.
+void EvalRun::describe(const std::string& name) {
+  record_.summary.load_s = model_->load_s;
+  record_.machine = machine_facts();
+  record_.build = build_facts();
+  const Checkpoint& checkpoint = *model_->text.checkpoint;
+  Progress progress(std::string(tr(context_.lang, "hashing the weights", "计算权重校验和")));
+  int64_t n_hashed = 0;
+  record_.model = model_facts(name, checkpoint, *prompts_, [&](uint64_t n_bytes) {
+    context_.cancel.throw_if_cancelled("hash weights");
+    const auto n_all = static_cast<int64_t>(checkpoint.weight_bytes());
+    progress.show(std::min(n_all, n_hashed += static_cast<int64_t>(n_bytes)), n_all);
+  });
+  record_.model.lora = model_->lora;
+  const DeviceInfo& info = model_->device->info();
+  record_.device = {info.name, info.device_kind, info.path, model_->device->n_threads(),
+                    model_->device->weight_bytes()};
+  record_.runner = {std::string(model_->engine->runner().name()), model_->engine->runner().why_not_faster()};
+  record_.settings = settings_json(job_.suite, plan_);
+  record_.settings["precision"] = name_of(model_->device->precision());
+  record_.settings["kv_dtype"] = name_of(model_->device->kv_layout(model_->model.config).dtype);
+  record_.settings["context"] = model_->engine->options().context;
+  record_.settings["template"] =
+      prompts_->kind() == PromptMaker::Kind::kPlain ? "none" : job_.prompts.template_choice;
+}
+
+void EvalRun::ask(std::span<const SuiteItem> items, const EvalEvents& events) {
+  if (is_finished()) return;
+  const int64_t n_before = model_->engine->stats().n_generated_tokens;
+  energy_.start();
+  const bool is_through =
+      ask_all({*model_->engine, *prompts_}, items, plan_, *journal_, events, context_.cancel);
+  energy_.stop(model_->engine->stats().n_generated_tokens - n_before);
+  if (is_through) return;
+  throw Error(ErrorCode::kCancelled, "eval",
+              trf(context_.lang, "{} of {} answers are kept in {}; no record was written",
+                  "已完成 {}/{} 个回答，保存在 {}；未写出记录", journal_->rows().size(),
+                  plan_.n_answers(job_.suite), (journal_->folder() / "items.jsonl").string()),
+              trf(context_.lang, "the same command with --resume --out {} goes on",
+                  "用同样的命令加上 --resume --out {} 可继续", journal_->folder().string()));
+}
+
+void EvalRun::fill_fallbacks() {
+  record_.fallback_rate = FallbackRate{};
+  if (!model_->fallback) return;
+  const FallbackOps& ops = *model_->fallback;
+  double seconds = 0;
+  for (const FallbackCount& count : ops.counts()) {
+    record_.fallbacks.push_back(
+        {std::string(name_of(count.op)), count.reason, count.calls, count.bytes, count.seconds});
+    seconds += count.seconds;
+  }
+  const EngineStats& stats = model_->engine->stats();
+  const auto share = [](double part, double all) { return all > 0 ? std::min(1.0, part / all) : 0.0; };
+  record_.fallback_rate = {
+      share(static_cast<double>(ops.n_fallbacks()), static_cast<double>(ops.n_calls())),
+      share(seconds, stats.prefill_s + stats.decode_s),
+      share(static_cast<double>(ops.n_fallback_kinds()), static_cast<double>(ops.n_kinds()))};
+}
+
+void EvalRun::fill_memory() {
+  MemoryRecord memory;
+  memory.weight_bytes = record_.device.weight_bytes;
+  memory.kv_bytes = record_.summary.kv_bytes;
+  memory.peak_rss_bytes = record_.summary.peak_rss_bytes;
+  memory.device_bytes = device_memory_bytes();
+  record_.memory = memory;
+}
+
+const RunRecord& EvalRun::finish() {
+  if (is_finished()) return record_;
+  take_answers(*journal_, job_.suite, record_);
+  record_.summary.kv_bytes = model_->engine->stats().kv_bytes;
+  record_.energy = energy_.records();
+  fill_fallbacks();
+  fill_memory();
+  record_.warnings = warnings_for(record_, prompts_->kind());
+  for (RunWarning& warning : warnings_of(*model_)) record_.warnings.push_back(std::move(warning));
+  if (auto warning = speculation_warning(*model_)) record_.warnings.push_back(std::move(*warning));
+  if (is_resumed_) record_.warnings.push_back(make_warning("resumed"));
+  return record_;
+}
+
+void EvalRun::write(const RunRecord& record) {
+  write_record(journal_->folder(), record, context_.lang);
+  journal_->finish(record);
+}
+
+}  // namespace chaski::cli
