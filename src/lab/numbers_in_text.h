@@ -1,0 +1,56 @@
+// Numbers as people write them, found in an answer: digits of any width, Chinese numerals, fractions,
+// percent, thousands separators, units, LaTeX; which of them is the answer; whether the equations beside it
+// are true. All arithmetic is exact, on fractions; what does not fit is no number. What it is worth:
+// score_arithmetic.cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace chaski {
+
+/// In lowest terms, the denominator above zero.
+struct Rational {
+  int64_t num = 0, den = 1;
+  bool operator==(const Rational&) const = default;
+};
+/// num / den in lowest terms; nothing where den is 0 or a part does not fit.
+std::optional<Rational> make_rational(int64_t num, int64_t den);
+
+/// A number with what was written around it.
+struct Quantity {
+  Rational value;     ///< of "25%": 1/4
+  int decimals = -1;  ///< digits after the point; −1 where it was not written as a decimal
+  bool is_percent = false;
+  std::string unit;  ///< as written, where it is a known one, as "km"; empty without
+};
+
+/// The one number that a reference gives, as "1/3", "25%", "一百二十三点五", "3.5 km"; nothing where the text
+/// holds none or several.
+std::optional<Quantity> parse_quantity(std::string_view text);
+
+struct FinalNumber {
+  Quantity quantity;
+  bool is_stated = false;  ///< boxed, after one of the markers, or the last number of the text
+  std::string quote;       ///< the place, short
+};
+/// The number that a text ends up with: boxed, else after the last of `markers` (as "答案是"), else after the
+/// last equals sign, else the last one. Nothing where there is none.
+std::optional<FinalNumber> find_final_number(std::string_view text, std::span<const std::string> markers);
+
+struct EquationCheck {
+  int64_t n = 0, n_true = 0;
+  std::string first_false;  ///< as written, short
+};
+/// Every "a op b = c" in the text, chains included, by exact arithmetic; c may be rounded to the digits that
+/// it shows where the exact value has more, and a division may have a remainder.
+EquationCheck check_equations(std::string_view text);
+
+/// Whether `found` is what `expected` means: units of one kind are converted, a missing unit or percent sign
+/// is passed over, and a value that ends in no decimal may be rounded to two or more.
+bool means_the_same(const Quantity& expected, const Quantity& found);
+
+}  // namespace chaski
