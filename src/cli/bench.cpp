@@ -1,89 +1,44 @@
-// chaski bench MODEL…: how fast models run here. What is measured and how: lab/bench.h.
+// chaski bench MODEL…: how fast models run here. How it is done: cli/bench_run.h; what is measured:
+// lab/bench_plan.h; what the figures mean: docs/en/metrics.md.
 #include "base/error.h"
+#include "cli/bench_run.h"
 #include "cli/commands.h"
-#include "cli/models.h"
+#include "cli/run_arguments.h"
 #include "cli/terminal.h"
 #include "lab/bench_report.h"
-#include "lab/eval.h"
-#include "machine/machine_info.h"
 
 namespace chaski::cli {
 namespace {
 
+constexpr int64_t kMostRuns = 1'000'000;
+
 struct BenchOptions {
-  std::vector<std::string> models;
+  BenchJob job;
   std::string output = "table";
-  BenchPlan plan;
-  ModelOptions where;
 };
 
-BenchRecord bench_model(const std::string& name, const BenchOptions& options, const Context& context) {
-  restart_peak_rss();
-  BenchRecord record;
-  record.model = name;
-  record.plan = options.plan;
-  ModelOptions where = options.where;
-  where.draft = "none";
-  if (where.context == 0) where.context = options.plan.context();
-  const auto model = load_model(open_model_text(name), where, context);
-  note_oddities(*model, context.lang);
-  model->engine.reset();  // the bench makes engines of its own
-  const Device& device = *model->device;
-  record.is_synthetic = model->is_synthetic();
-  record.format = weight_types(*model->text.checkpoint);
-  record.precision = name_of(device.precision());
-  record.kv_dtype = name_of(device.kv_layout(model->model.config).dtype);
-  record.device = device.info().id;
-  record.device_kind = device.info().device_kind;
-  record.device_name = device.info().name;
-  record.isa = device.info().path;
-  record.threads = device.n_threads();
-  record.weight_bytes = device.weight_bytes();
-  record.load_s = model->load_s;
-  record.warnings = warnings_of(*model);
-  if (options.plan.speculates && record.is_synthetic) {
-    record.warnings.push_back(make_warning("speculation_random_weights"));
-    note(fmt::format("{} {}\n", tr(context.lang, "note:", "注意："),
-                     warning_text(record.warnings.back(), context.lang)));
-  }
-  Ops& ops = model->fallback ? static_cast<Ops&>(*model->fallback) : model->device->ops();
-  Progress progress(std::string(tr(context.lang, "measuring", "测量")));
-  record.figures =
-      run_bench({*model->device, ops, model->model, model->text.tokenizer()}, options.plan, context.cancel,
-                [&](int64_t done, int64_t total) { progress.show(done, total); });
-  record.peak_rss_bytes = peak_rss_bytes();
-  return record;
-}
-
-/// A wrong name, or a plan too long for a model, is found before minutes are spent on the others.
-void check_models(const BenchOptions& options) {
-  for (const std::string& name : options.models) {
-    check_fits(options.plan, Checkpoint::open(resolve_model(name))->config().max_context);
-  }
-}
-
-void print_records(const std::vector<BenchRecord>& records, const std::string& output,
-                   const Context& context) {
+void print_records(const std::vector<RunRecord>& records, const std::string& output, const Context& context) {
   if (output == "json") {
     OrderedJson json = OrderedJson::array();
-    for (const BenchRecord& record : records) json.push_back(to_json(record));
+    for (const RunRecord& record : records) json.push_back(bench_json(record));
     print_exactly(to_json_text(json, 2) + "\n");
   } else if (output == "csv") {
-    print_exactly(bench_table(records, BenchFormat::kCsv, context.lang));
+    print_exactly(bench_csv(records));
   } else if (output != "jsonl") {
-    print(bench_table(records, output == "md" ? BenchFormat::kMarkdown : BenchFormat::kTable, context.lang));
+    const BenchFormat format = output == "md" ? BenchFormat::kMarkdown : BenchFormat::kTable;
+    print(bench_table(records, format, context.lang));
   }
 }
 
 void bench(const BenchOptions& options, const Context& context) {
-  options.plan.validate();
-  check_models(options);
-  std::vector<BenchRecord> records;
+  std::vector<RunRecord> records;
+  const auto on_record = [&](RunRecord record, bool is_whole) {
+    if (is_whole) remember_run(record, {}, context);
+    if (options.output == "jsonl") print_exactly(bench_jsonl(record));
+    records.push_back(std::move(record));
+  };
   try {
-    for (const std::string& name : options.models) {
-      records.push_back(bench_model(name, options, context));
-      if (options.output == "jsonl") print_exactly(to_json_text(to_json(records.back())) + "\n");
-    }
+    run_bench_job(options.job, context, on_record);
   } catch (...) {  // what is measured is said, however the rest ended
     if (!records.empty()) print_records(records, options.output, context);
     throw;
@@ -97,34 +52,49 @@ void add_bench(CLI::App& app, Context& context) {
   const auto options = std::make_shared<BenchOptions>();
   const Lang lang = context.lang;
   CLI::App* command = add_command(app, context, "bench", "how fast models run here", "测量模型在本机的速度");
+  BenchJob& job = options->job;
   const auto add = [&](const std::string& flags, auto& value, std::string_view en, std::string_view zh) {
     return command->add_option(flags, value, std::string(tr(lang, en, zh)));
   };
-  add("MODEL", options->models,
-      "models, one after the other: folders, .gguf files, names or synthetic:SHAPE@FORMAT",
-      "依次测量的模型：目录、.gguf 文件、名称或 synthetic:形状@格式")
+  const auto add_list = [&](const std::string& flags, auto& value, std::string_view en, std::string_view zh) {
+    add(flags, value, en, zh)->delimiter(',')->allow_extra_args(false);
+  };
+  add("MODEL", job.models, "models, measured by turns: folders, .gguf files, names or synthetic:SHAPE@FORMAT",
+      "待测模型（轮流测量）：目录、.gguf 文件、名称或 synthetic:形状@格式")
       ->required();
-  add("-p,--n-prompt", options->plan.n_prompt,
-      "tokens of the prompt; 0: no prefill is measured; by default 512",
-      "提示词的词元数；0 表示不测预填充；默认 512");
-  add("-n,--n-gen", options->plan.n_gen, "tokens to generate; 0: no decode is measured; by default 128",
-      "生成的词元数；0 表示不测解码；默认 128");
-  add("-d,--depth", options->plan.depth, "tokens in the context before a decode begins",
-      "解码开始前上下文中已有的词元数");
-  add("-r,--repeat", options->plan.n_repeats,
+  add_list("-p,--n-prompt", job.plan.n_prompt,
+           "tokens of the prompt, or several lengths, as 128,512; 0: no prefill is measured; by default 512",
+           "提示词的词元数，可给出多个，如 128,512；0 表示不测预填充；默认 512");
+  add_list("-n,--n-gen", job.plan.n_gen,
+           "tokens to generate, or several lengths; 0: no decode is measured; by default 128",
+           "生成的词元数，可给出多个；0 表示不测解码；默认 128");
+  add_list("-d,--depth", job.plan.depth,
+           "tokens in the context before, or several depths, as 0,4096, at each of which all is measured",
+           "开始前上下文中已有的词元数，可给出多个，如 0,4096，逐一测量");
+  add("-r,--repeat", job.plan.n_repeats,
       "samples of each figure; by default 6, the fewest that make a 95 % interval",
       "每项测量的次数；默认 6，即构成 95% 区间的最少次数");
-  add("-b,--sequences", options->plan.sequences, "numbers of sequences to decode at once, as 8,32",
-      "同时解码的序列数，如 8,32")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command->add_flag("--speculate", options->plan.speculates,
+  add_list("-b,--sequences", job.plan.sequences, "numbers of sequences to decode at once, as 8,32",
+           "同时解码的序列数，如 8,32");
+  command->add_flag("--speculate", job.plan.speculates,
                     std::string(tr(lang, "decode with n-gram speculation as well, after a piece of prose",
                                    "另测 n-gram 推测解码（接一段散文）")));
+  add("--loads", job.n_loads,
+      "also time so many cold loads and as many warm ones, each in a fresh process, part by part",
+      "另测冷加载与热加载各若干次，每次用新进程，并分阶段计时")
+      ->check(CLI::Range(int64_t{0}, kMostRuns));
+  add("--soak", job.n_soak,
+      "also repeat one greedy request so many times: same text, finite numbers, no loops, no growing memory, "
+      "no crash",
+      "另将同一贪心请求重复若干次，检查文本一致、数值有限、无循环、内存不增长、不崩溃")
+      ->check(CLI::Range(int64_t{0}, kMostRuns));
+  command->add_flag("--profile", job.profiles,
+                    std::string(tr(lang, "also trace one prefill and one decode op by op",
+                                   "另逐个算子跟踪一次预填充与一次解码")));
   add("-o,--output", options->output, "table, md, csv, json or jsonl",
       "输出格式：table、md、csv、json 或 jsonl")
       ->check(CLI::IsMember({"table", "md", "csv", "json", "jsonl"}));
-  add_model_options(*command, context, options->where, false);
+  add_model_options(*command, context, job.where, false);
   command->get_option("--ctx")->group("");  // -p, -n and -d say what is needed
   command->callback(
       [options, &context] { context.action = [options, &context] { bench(*options, context); }; });

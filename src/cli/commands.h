@@ -13,6 +13,7 @@ void add_tokenize(CLI::App& app, Context& context);
 void add_render(CLI::App& app, Context& context);
 void add_show(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
+void add_bench_children(CLI::App& app, Context& context);
 void add_quantize(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);
 

@@ -102,6 +102,7 @@ void run_command_line(int argc, char** argv, Context& context) {
   add_render(app, context);
   add_show(app, context);
   add_bench(app, context);
+  add_bench_children(app, context);
   add_quantize(app, context);
   add_convert(app, context);
   add_help_and_version(app, context);

@@ -101,6 +101,7 @@ std::string resolve_model(const std::string& name) {
 namespace {
 
 ModelText::Language language_of(const Checkpoint& checkpoint) {
+  const Stopwatch since_start;
   ModelText::Language language{tokenizer_of(checkpoint), nullptr};
   const Tokenizer& tokenizer = language.tokenizer;
   if (!checkpoint.chat_template().empty()) {
@@ -109,6 +110,7 @@ ModelText::Language language_of(const Checkpoint& checkpoint) {
         piece_or_empty(tokenizer, tokenizer.eos()),
         special_tokens_of(checkpoint.tokenizer(), tokenizer, checkpoint.path() + "/tokenizer_config.json"));
   }
+  language.seconds = since_start.seconds();
   return language;
 }
 
@@ -198,25 +200,34 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   Progress checking(std::string(tr(context.lang, "checking packed weights", "检查打包的权重")));
   const auto n_all = static_cast<int64_t>(loaded->text.checkpoint->weight_bytes());
   int64_t n_checked = 0;
+  Stopwatch since_part;
   loaded->device->begin_weights(loaded->text.checkpoint, [&](uint64_t n_bytes) {
     context.cancel.throw_if_cancelled("load model");
     checking.show(std::min(n_all, n_checked += static_cast<int64_t>(n_bytes)), n_all);
   });
   checking.clear();
+  LoadParts& parts = loaded->load_parts;
+  parts.open_s = loaded->text.open_s;
+  parts.packed_s = since_part.seconds();
   const Tokenizer& tokenizer = loaded->text.tokenizer();
+  parts.tokenizer_s = loaded->text.language.get().seconds;
   loaded->text.checkpoint->forget_tokenizer();
 #if defined(__GLIBC__)
   malloc_trim(0);  // thousands of small strings, which glibc would hold on to
 #endif
+  since_part.restart();
   loaded->model = load_llama(*loaded->text.checkpoint, *ops, n_context, on_weight, on_nonfinite);
   note_lines(loaded->device->finish_weights(), context.lang);
+  parts.weights_s = since_part.seconds();
   EngineOptions engine_options;
   engine_options.context = n_context;
   engine_options.max_sequences = options.n_sequences;
   engine_options.reuse_prefixes = reuse_prefixes;
   set_speculation(*loaded, *ops, options.draft, context, engine_options);
+  since_part.restart();
   loaded->engine = std::make_unique<Engine>(*loaded->device, *ops, loaded->model, tokenizer, engine_options);
-  loaded->load_s = loaded->text.open_s + since_start.seconds();
+  parts.engine_s = since_part.seconds();
+  loaded->load_s = parts.total_s = loaded->text.open_s + since_start.seconds();
   loaded->keeper = std::make_unique<WeightsKeeper>(*loaded->device, context);
   return loaded;
 }

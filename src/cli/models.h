@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "engine/engine.h"
 #include "format/checkpoint.h"
+#include "lab/load_times.h"
 #include "ops/fallback_ops.h"
 #include "report/warnings.h"
 #include "text/chat_template.h"
@@ -30,6 +31,7 @@ struct ModelText {
   struct Language {
     Tokenizer tokenizer;
     std::unique_ptr<ChatTemplate> chat_template;  ///< null where the model has none
+    double seconds = 0;                           ///< that making it took
   };
   std::shared_ptr<const Checkpoint> checkpoint;
   std::shared_future<Language>
@@ -79,7 +81,8 @@ struct LoadedModel {
   std::unique_ptr<Engine> engine;
   std::string lora;  ///< folder of the adapter that was merged in; empty: none
   std::shared_ptr<NonfiniteWeights> nonfinite = std::make_shared<NonfiniteWeights>();
-  double load_s = 0;  ///< from opening the files to the engine standing ready
+  double load_s = 0;     ///< from opening the files to the engine standing ready
+  LoadParts load_parts;  ///< of load_s; its first token is whoever's asks for one
   std::unique_ptr<WeightsKeeper> keeper;
 
   bool is_synthetic() const { return text.checkpoint->is_synthetic(); }

@@ -32,6 +32,23 @@ Precision ModelOptions::precision_value() const {
               fmt::format("expected exact or fast, found \"{}\"", printable(precision)));
 }
 
+std::vector<std::string> arguments_of(const ModelOptions& o) {
+  std::vector<std::string> all{"--device",    o.device,
+                               "--precision", o.precision,
+                               "--threads",   std::to_string(o.n_threads),
+                               "--ctx",       std::to_string(o.context)};
+  const auto add = [&](const char* flag, const std::string& value) {
+    if (!value.empty()) all.insert(all.end(), {flag, value});
+  };
+  add("--kv-dtype", o.kv_dtype);
+  add("--isa", o.isa);
+  add("--lora", o.lora);
+  if (o.goes_without_cache) all.emplace_back("--no-cache");
+  if (o.allows_nonfinite) all.emplace_back("--allow-nonfinite");
+  if (o.is_strict) all.emplace_back("--strict");
+  return all;
+}
+
 CLI::App* add_command(CLI::App& app, Context& context, const std::string& name, std::string_view en,
                       std::string_view zh) {
   CLI::App* command = app.add_subcommand(name, std::string(tr(context.lang, en, zh)));

@@ -41,6 +41,10 @@ struct ModelOptions {
   Precision precision_value() const;
 };
 
+/// The command line that gives these, but for a draft model's: for a process that shall load as this one
+/// does.
+std::vector<std::string> arguments_of(const ModelOptions& options);
+
 /// How questions become prompts.
 struct PromptOptions {
   std::string template_choice = "model";

@@ -1,51 +1,22 @@
-// How fast a model runs: prefill, decode, and several sequences decoding at once, each timed several times.
-// Loading the model is the caller's; bench_report.h says it in tables and JSON.
+// Times a plan's tests (bench_plan.h) on one or several loaded models, by turns. What the times mean is
+// bench_metrics.h's, tables and JSON are bench_report.h's, loading is the caller's.
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
 #include "base/cancel.h"
 #include "engine/engine.h"
-#include "report/statistics.h"
+#include "lab/bench_plan.h"
 #include "text/tokenizer.h"
 
 namespace chaski {
-
-/// What to measure. Prompts are fixed pseudo-random ordinary tokens, but speculation, whose worth is the
-/// text's, has prose (speculation_prompt); all decoding is greedy, and no token ends it.
-struct BenchPlan {
-  int64_t n_prompt = 512;          ///< tokens of a prefill; 0: none is measured
-  int64_t n_gen = 128;             ///< tokens of a decode, of each sequence; 0: none is measured
-  int64_t depth = 0;               ///< tokens before a decode begins; at least one is always there
-  int64_t n_repeats = 6;           ///< samples of each metric; fewer make no 95 % interval
-  std::vector<int32_t> sequences;  ///< numbers of sequences to decode at once; total tokens/s of each
-  bool speculates = false;         ///< decode with n-gram speculation as well, beside plain
-
-  /// Throws Error(kUsage) naming what is out of range.
-  void validate() const;
-  /// Positions of context that it needs: of sequences that decode at once, those who are through their
-  /// prompts get tokens while the others are not.
-  int64_t context() const;
-};
-
-struct BatchedDecode {
-  int32_t n_sequences = 0;
-  Metric tokens_per_s;  ///< of all sequences together
-};
-
-struct BenchFigures {
-  std::optional<Metric> prefill_tokens_per_s;  ///< to the first token, that is, with the head's one row
-  std::optional<Metric> decode_tokens_per_s;   ///< one sequence, plain
-  std::optional<Metric> speculative_decode_tokens_per_s;  ///< one sequence, where the plan speculates
-  std::vector<BatchedDecode> batched;
-  int64_t kv_bytes = 0;  ///< of the cache for one sequence
-  std::string runner;
-};
 
 /// What is measured; all must outlive the call.
 struct BenchSubject {
@@ -55,17 +26,45 @@ struct BenchSubject {
   const Tokenizer& tokenizer;
 };
 
-/// Throws Error(kUsage) where the plan needs more positions than `context`.
-void check_fits(const BenchPlan& plan, int64_t context);
+/// One timed run of a test, in seconds on the monotonic clock.
+struct BenchSample {
+  double seconds = 0;            ///< of what is timed
+  int64_t n_tokens = 0;          ///< computed or generated meanwhile, of all sequences
+  std::optional<double> ttft_s;  ///< from admission to the first token; where the whole request is timed
+  std::vector<double> itl_s;     ///< gaps between tokens; of one sequence without speculation only
 
-/// Run the plan, each measurement once unmeasured before it counts. `on_progress(done, total)` hears of the
-/// samples. Throws what check_fits does, Error(kDevice) where logits are not finite, Error(kCancelled).
-BenchFigures run_bench(const BenchSubject& subject, const BenchPlan& plan, const CancelToken& cancel,
-                       const std::function<void(int64_t done, int64_t total)>& on_progress = {});
+  double tokens_per_s() const { return static_cast<double>(n_tokens) / seconds; }
+};
 
-/// `n` fixed pseudo-random ordinary tokens; another `stream`, other tokens.
-std::vector<int32_t> bench_prompt(const Tokenizer& tokenizer, int64_t n, uint64_t stream);
-/// The beginning of a fixed piece of English prose: what speculation is measured on.
-std::vector<int32_t> speculation_prompt(const Tokenizer& tokenizer);
+struct TestSamples {
+  BenchTest test;
+  int64_t n_warmup = 1;  ///< runs before, not counted
+  std::vector<BenchSample> samples;
+};
+
+/// What one subject has been measured at; as far as it came, where something ended it.
+struct BenchRun {
+  std::vector<TestSamples> tests;
+  int64_t kv_bytes = 0;       ///< of the cache for one sequence of the plan's longest test
+  int64_t scratch_bytes = 0;  ///< of a step's buffers and temporaries
+  std::string runner, why_not_faster;
+  double busy_s = 0;           ///< in steps of the engines, timed or not
+  std::exception_ptr failure;  ///< what ended this subject alone; null: it was measured to the end
+};
+
+/// All may be empty.
+struct BenchHooks {
+  std::function<void(int64_t done, int64_t total)> on_progress;  ///< of all samples
+  /// Around what is timed, warm-ups included only where `is_warmup`; both are outside the time.
+  std::function<void(size_t subject, const BenchTest& test, bool is_warmup)> on_begin;
+  std::function<void(size_t subject, const BenchTest& test, const BenchSample& sample, bool is_warmup)>
+      on_end;
+};
+
+/// Run every test on every subject: each once unmeasured, then round by round, one sample of each subject in
+/// turn, the order turned about from round to round. `runs` is filled as it goes, one for each subject. A
+/// subject that fails is left out from there on. Throws what check_fits does, Error(kCancelled).
+void run_bench(std::span<const BenchSubject> subjects, const BenchPlan& plan, const CancelToken& cancel,
+               const BenchHooks& hooks, std::vector<BenchRun>& runs);
 
 }  // namespace chaski

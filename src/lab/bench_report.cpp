@@ -1,85 +1,143 @@
 #include "lab/bench_report.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
 
+#include "lab/bench_metrics.h"
 #include "report/text_safety.h"
+#include "report/warnings.h"
 
 namespace chaski {
 namespace {
 
-/// A metric with its name and what it was measured at.
-struct Row {
-  const BenchRecord* record;
-  std::string test;  ///< "prefill 512", "decode 128", "decode 128 × 8"
-  const Metric* metric;
-};
+using Cells = std::vector<std::vector<std::string>>;
+/// Makes text that is not our own harmless.
+using Foreign = std::string (*)(std::string_view);
 
-std::vector<Row> rows_of(const std::vector<BenchRecord>& records, Lang lang) {
-  std::vector<Row> rows;
-  for (const BenchRecord& record : records) {
-    const BenchFigures& figures = record.figures;
-    const int64_t depth = record.plan.depth;
-    const std::string at = depth > 0 ? fmt::format(" @ {}", depth) : "";
-    if (figures.prefill_tokens_per_s) {
-      rows.push_back({&record, fmt::format("{} {}", tr(lang, "prefill", "预填充"), record.plan.n_prompt),
-                      &*figures.prefill_tokens_per_s});
-    }
-    const std::string decode = fmt::format("{} {}", tr(lang, "decode", "解码"), record.plan.n_gen);
-    if (figures.decode_tokens_per_s) rows.push_back({&record, decode + at, &*figures.decode_tokens_per_s});
-    if (figures.speculative_decode_tokens_per_s) {
-      rows.push_back({&record,
-                      fmt::format("{}{}", decode,
-                                  tr(lang, " after prose, n-gram speculation", "（接散文），n-gram 推测")),
-                      &*figures.speculative_decode_tokens_per_s});
-    }
-    for (const BatchedDecode& batched : figures.batched) {
-      rows.push_back(
-          {&record, fmt::format("{} × {}{}", decode, batched.n_sequences, at), &batched.tokens_per_s});
-    }
+// ---- words and numbers ----
+
+std::string rate_text(double value) { return fmt::format("{:.{}f}", value, value < 100 ? 2 : 1); }
+
+std::string seconds_text(double seconds) {
+  if (seconds < 0.001) return fmt::format("{:.3f} ms", seconds * 1000);
+  return seconds < 1 ? fmt::format("{:.1f} ms", seconds * 1000) : fmt::format("{:.2f} s", seconds);
+}
+
+std::string bytes_text(int64_t n_bytes) {
+  const auto n = static_cast<double>(n_bytes);
+  return n < 1e9 ? fmt::format("{:.1f} MB", n / 1e6) : fmt::format("{:.2f} GB", n / 1e9);
+}
+
+std::string percent_text(double share) { return fmt::format("{:.{}f} %", 100 * share, share < 0.1 ? 1 : 0); }
+
+std::string test_text(const BenchTest& test, Lang lang) {
+  const std::string at = test.depth > 0 ? fmt::format(" @ {}", test.depth) : "";
+  const std::string_view decode = tr(lang, "decode", "解码");
+  switch (test.kind) {
+    case TestKind::kPrefill:
+      return fmt::format("{} {}{}", tr(lang, "prefill", "预填充"), test.n_prompt, at);
+    case TestKind::kRequest:
+      return fmt::format("{} {} + {}", tr(lang, "request", "请求"), test.n_prompt, test.n_gen);
+    case TestKind::kSpeculative:
+      return fmt::format("{} {}{}", decode, test.n_gen,
+                         tr(lang, " after prose, n-gram speculation", "（接散文），n-gram 推测"));
+    case TestKind::kDecode:
+      if (test.n_sequences > 1) return fmt::format("{} {} × {}{}", decode, test.n_gen, test.n_sequences, at);
+      return fmt::format("{} {}{}", decode, test.n_gen, at);
   }
-  return rows;
+  return {};
 }
 
-std::string rate(double tokens_per_s) {
-  return fmt::format("{:.{}f}", tokens_per_s, tokens_per_s < 100 ? 2 : 1);
-}
-
-std::string span_of(const Interval& interval) {
-  return fmt::format("{} – {}", rate(interval.low), rate(interval.high));
+const char* rate_name(TestKind kind) {
+  switch (kind) {
+    case TestKind::kPrefill:
+      return "prefill_tokens_per_s";
+    case TestKind::kDecode:
+      return "decode_tokens_per_s";
+    case TestKind::kRequest:
+      return "overall_tokens_per_s";
+    case TestKind::kSpeculative:
+      return "speculative_decode_tokens_per_s";
+  }
+  return "";
 }
 
 /// With the cache's type where it is not what goes with the precision.
-std::string precision_of(const BenchRecord& record, Lang lang) {
-  if (record.kv_dtype == (record.precision == "exact" ? "f32" : "bf16")) return record.precision;
-  return record.precision + trf(lang, ", {} cache", "，{} 缓存", record.kv_dtype);
+std::string precision_text(const RunRecord& record, Lang lang) {
+  const std::string precision = setting_text(record, "precision"), kv = setting_text(record, "kv_dtype");
+  if (kv.empty() || kv == (precision == "exact" ? "f32" : "bf16")) return precision;
+  return precision + trf(lang, ", {} cache", "，{} 缓存", kv);
 }
 
-/// Cells of all rows, the titles first. `foreign` makes text that is not our own harmless.
-std::vector<std::vector<std::string>> cells_of(const std::vector<BenchRecord>& records, Lang lang,
-                                               std::string (*foreign)(std::string_view)) {
+/// The share of what the machine reaches that a test came to; a dash where that was not measured.
+std::string share_text(const RunRecord& record, const BenchTest& test, Lang lang) {
+  if (const NamedMetric* share = find_metric(record, "bandwidth_share" + test.at);
+      share != nullptr && test.kind == TestKind::kDecode && test.n_sequences == 1) {
+    return trf(lang, "{} of memory", "内存带宽的 {}", percent_text(share->metric.median));
+  }
+  if (const NamedMetric* share = find_metric(record, "arithmetic_share" + test.at);
+      share != nullptr && test.kind == TestKind::kPrefill) {
+    return trf(lang, "{} of arithmetic", "算力的 {}", percent_text(share->metric.median));
+  }
+  return "–";
+}
+
+// ---- the table of tests ----
+
+Cells test_cells(const std::vector<RunRecord>& records, Lang lang, Foreign foreign) {
   const auto title = [lang](std::string_view en, std::string_view zh) {
     return std::string(tr(lang, en, zh));
   };
-  std::vector<std::vector<std::string>> cells;
+  Cells cells;
   cells.push_back({title("model", "模型"), title("weights", "权重"), title("precision", "精度"),
                    title("path", "代码路径"), title("threads", "线程"), title("test", "测试"),
                    title("tokens/s", "词元/秒"), title("95 % interval", "95% 区间"),
-                   title("low – high", "最低 – 最高"), "p90", "p99"});
-  for (const Row& row : rows_of(records, lang)) {
-    const BenchRecord& record = *row.record;
-    const Metric& metric = *row.metric;
+                   title("low – high", "最低 – 最高"), title("share reached", "达到上限")});
+  const auto span_of = [](const Interval& i) {
+    return fmt::format("{} – {}", rate_text(i.low), rate_text(i.high));
+  };
+  for (const RunRecord& record : records) {
     const std::string_view label =
-        record.is_synthetic ? tr(lang, " (random weights)", "（随机权重）") : std::string_view();
-    cells.push_back({foreign(record.model) + std::string(label), record.format, precision_of(record, lang),
-                     record.isa, std::to_string(record.threads), row.test, rate(metric.median),
-                     metric.ci95 ? span_of(*metric.ci95) : "–", span_of(metric.range), rate(metric.p90),
-                     rate(metric.p99)});
+        record.model.is_synthetic ? tr(lang, " (random weights)", "（随机权重）") : std::string_view();
+    for (const BenchTest& test : tests_of(record)) {
+      const NamedMetric* rate = find_metric(record, rate_name(test.kind) + test.at);
+      if (rate == nullptr) continue;
+      const Metric& metric = rate->metric;
+      cells.push_back({foreign(record.model.id) + std::string(label), foreign(record.model.weights),
+                       precision_text(record, lang), record.device.path,
+                       std::to_string(record.device.n_threads), test_text(test, lang),
+                       rate_text(metric.median), metric.ci95 ? span_of(*metric.ci95) : "–",
+                       span_of(metric.range), share_text(record, test, lang)});
+    }
   }
   return cells;
 }
 
-std::string columns(const std::vector<std::vector<std::string>>& cells) {
-  constexpr size_t kFirstNumber = 6;  // from here on numbers, which end together
+Cells op_cells(const RunRecord& record, Lang lang) {
+  const auto title = [lang](std::string_view en, std::string_view zh) {
+    return std::string(tr(lang, en, zh));
+  };
+  double all_s = 0;
+  for (const OpRecord& op : record.ops) all_s += op.seconds;
+  std::vector<OpRecord> ops = record.ops;
+  std::stable_sort(ops.begin(), ops.end(),
+                   [](const OpRecord& a, const OpRecord& b) { return a.seconds > b.seconds; });
+  Cells cells;
+  cells.push_back({title("op", "算子"), title("phase", "阶段"), title("shape", "形状"),
+                   title("calls", "次数"), title("time", "用时"), title("share", "占比"),
+                   title("moved", "数据量"), "GB/s"});
+  for (const OpRecord& op : ops) {
+    const double rate = op.seconds > 0 ? static_cast<double>(op.bytes) / op.seconds / 1e9 : 0;
+    cells.push_back({op.op, op.phase, op.shape, std::to_string(op.calls), seconds_text(op.seconds),
+                     percent_text(all_s > 0 ? op.seconds / all_s : 0), bytes_text(op.bytes),
+                     rate_text(rate)});
+  }
+  return cells;
+}
+
+std::string columns(const Cells& cells, size_t first_number) {
   std::vector<int> widths(cells.front().size());
   for (const auto& row : cells) {
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
@@ -88,7 +146,7 @@ std::string columns(const std::vector<std::vector<std::string>>& cells) {
   for (const auto& row : cells) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      line += i < kFirstNumber ? pad_right(row[i], widths[i]) : pad_left(row[i], widths[i]);
+      line += i < first_number ? pad_right(row[i], widths[i]) : pad_left(row[i], widths[i]);
       line += i + 1 < row.size() ? "  " : "\n";
     }
     text += line;
@@ -96,7 +154,7 @@ std::string columns(const std::vector<std::vector<std::string>>& cells) {
   return text;
 }
 
-std::string markdown(const std::vector<std::vector<std::string>>& cells) {
+std::string markdown(const Cells& cells) {
   std::string text;
   for (size_t r = 0; r < cells.size(); ++r) {
     for (const std::string& cell : cells[r]) text += fmt::format("| {} ", cell);
@@ -108,96 +166,252 @@ std::string markdown(const std::vector<std::vector<std::string>>& cells) {
   return text;
 }
 
-std::string csv_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
+// ---- what is said of a model below the table ----
+
+struct Fact {
+  std::string name, text;
+};
+using Facts = std::vector<Fact>;
+
+void add_latency(const RunRecord& record, const char* metric_name, std::string name, Facts& facts) {
+  const NamedMetric* named = find_metric(record, metric_name);
+  if (named == nullptr) return;
+  const Metric& m = named->metric;
+  facts.push_back(
+      {std::move(name), fmt::format("{}  (p90 {}, p95 {}, p99 {})", seconds_text(m.median),
+                                    seconds_text(m.p90), seconds_text(m.p95), seconds_text(m.p99))});
 }
 
-std::string csv(const std::vector<BenchRecord>& records) {
-  std::string text =
-      "model,is_synthetic,format,precision,kv_dtype,device_kind,isa,threads,test,n_prompt,n_gen,depth,n_"
-      "sequences,"
-      "tokens_per_s_median,tokens_per_s_low,tokens_per_s_high,tokens_per_s_ci95_low,tokens_per_s_ci95_high,"
-      "tokens_per_s_p90,tokens_per_s_p99,n_samples,"
-      "load_s,"
-      "weight_bytes,kv_bytes,peak_rss_bytes\n";
-  for (const BenchRecord& r : records) {
-    const auto add = [&](std::string_view test, int64_t n_prompt, int64_t n_gen, int64_t n_sequences,
-                         const Metric& m) {
-      const std::string interval = m.ci95 ? fmt::format("{},{}", m.ci95->low, m.ci95->high) : ",";
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-                          csv_text(r.model), r.is_synthetic, csv_text(r.format), r.precision, r.kv_dtype,
-                          r.device_kind, r.isa, r.threads, test, n_prompt, n_gen, r.plan.depth, n_sequences,
-                          m.median, m.range.low, m.range.high, interval, m.p90, m.p99, m.samples.size(),
-                          r.load_s, r.weight_bytes, r.figures.kv_bytes, r.peak_rss_bytes);
-    };
-    if (r.figures.prefill_tokens_per_s)
-      add("prefill", r.plan.n_prompt, 0, 1, *r.figures.prefill_tokens_per_s);
-    if (r.figures.decode_tokens_per_s) add("decode", 0, r.plan.n_gen, 1, *r.figures.decode_tokens_per_s);
-    if (r.figures.speculative_decode_tokens_per_s) {
-      add("decode_ngram", 0, r.plan.n_gen, 1, *r.figures.speculative_decode_tokens_per_s);
+/// Of the load with these metrics: "load_", "load_cold_" …
+void add_load(const RunRecord& record, const std::string& prefix, std::string name, Lang lang, Facts& facts) {
+  const auto median = [&](const char* part) -> std::optional<double> {
+    const NamedMetric* named = find_metric(record, prefix + part);
+    return named == nullptr ? std::nullopt : std::optional(named->metric.median);
+  };
+  const std::optional<double> total = median("s");
+  if (!total) return;
+  struct Part {
+    const char *metric, *en, *zh;
+  };
+  constexpr Part kParts[] = {{"open_s", "files", "打开文件"},
+                             {"packed_s", "kept weights checked", "校验已打包权重"},
+                             {"weights_s", "weights", "权重"},
+                             {"engine_s", "engine", "引擎"},
+                             {"tokenizer_s", "tokenizer beside", "分词器（并行）"},
+                             {"first_token_s", "first token after", "之后首词元"}};
+  std::string parts;
+  for (const Part& part : kParts) {
+    const std::optional<double> seconds = median(part.metric);
+    if (seconds && *seconds >= 0.0005) {
+      parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", tr(lang, part.en, part.zh),
+                           seconds_text(*seconds));
     }
-    for (const BatchedDecode& b : r.figures.batched)
-      add("decode", 0, r.plan.n_gen, b.n_sequences, b.tokens_per_s);
   }
-  return text;
+  std::string text = seconds_text(*total);
+  if (!parts.empty()) text += fmt::format("  ({})", parts);
+  if (const auto start = median("start_s")) {
+    text += trf(lang, "; program start to first token {}", "；从启动程序到首词元 {}", seconds_text(*start));
+  }
+  facts.push_back({std::move(name), std::move(text)});
 }
 
-OrderedJson to_json(const Interval& interval) { return {interval.low, interval.high}; }
+void add_memory(const RunRecord& record, Lang lang, Facts& facts) {
+  if (!record.memory) return;
+  const MemoryRecord& m = *record.memory;
+  std::string text = trf(lang, "weights {}, KV cache {}, scratch {}, peak resident {}",
+                         "权重 {}，KV 缓存 {}，临时缓冲 {}，常驻峰值 {}", bytes_text(m.weight_bytes),
+                         bytes_text(m.kv_bytes), bytes_text(m.scratch_bytes), bytes_text(m.peak_rss_bytes));
+  if (m.device_bytes) text += trf(lang, ", on the device {}", "，设备内存 {}", bytes_text(*m.device_bytes));
+  facts.push_back({std::string(tr(lang, "memory", "内存")), std::move(text)});
+}
 
-OrderedJson metric_or_null(const std::optional<Metric>& metric) {
-  return metric ? to_json(*metric) : OrderedJson(nullptr);
+std::string energy_text(const EnergyRecord& energy, Lang lang, Foreign foreign) {
+  if (!energy.joules) {
+    return trf(lang, "not available: {}", "不可用：{}", foreign(energy.why_not));
+  }
+  std::string text = fmt::format("{}: {:.2f} J", foreign(energy.phase), *energy.joules);
+  if (energy.n_tokens > 0 && *energy.joules > 0) {
+    const double per_token = *energy.joules / static_cast<double>(energy.n_tokens);
+    text += trf(lang, ", {:.4g} J/token, {:.0f} tokens/kWh", "，{:.4g} 焦/词元，{:.0f} 词元/千瓦时",
+                per_token, 3.6e6 / per_token);
+  }
+  if (energy.seconds > 0) text += fmt::format(", {:.1f} W", *energy.joules / energy.seconds);
+  if (energy.idle_watts) text += trf(lang, " (idle {:.1f} W)", "（空闲 {:.1f} W）", *energy.idle_watts);
+  return text + fmt::format(" [{}]", foreign(energy.source));
+}
+
+void add_stability(const RunRecord& record, Lang lang, Facts& facts) {
+  if (!record.stability) return;
+  const StabilityRecord& s = *record.stability;
+  facts.push_back(
+      {std::string(tr(lang, "soak", "稳定性")),
+       trf(lang,
+           "{} of {} repeats gave the same text; {} with NaN, {} ending in a loop, {} errors, {} crashes; "
+           "memory grew by {}",
+           "{}/{} 次重复文本一致；{} 次出现 NaN，{} 次陷入循环，{} 次出错，{} 次崩溃；内存增长 {}",
+           s.n_same_text, s.n_repeats, s.n_nonfinite, s.n_loops, s.n_errors, s.n_crashes,
+           bytes_text(s.rss_growth_bytes))});
+}
+
+Facts facts_of(const RunRecord& record, Lang lang, Foreign foreign) {
+  Facts facts;
+  const auto word = [lang](std::string_view en, std::string_view zh) {
+    return std::string(tr(lang, en, zh));
+  };
+  add_latency(record, "ttft_s", word("first token", "首词元"), facts);
+  add_latency(record, "itl_s", word("between tokens", "词元间隔"), facts);
+  add_latency(record, "e2e_s", word("whole request", "整个请求"), facts);
+  const NamedMetric* en = find_metric(record, "decode_chars_per_s_en");
+  const NamedMetric* zh = find_metric(record, "decode_chars_per_s_zh");
+  if (en != nullptr && zh != nullptr) {
+    facts.push_back({word("characters/s", "字符/秒"),
+                     trf(lang, "English prose {}, Chinese prose {}", "英文散文 {}，中文散文 {}",
+                         rate_text(en->metric.median), rate_text(zh->metric.median))});
+  }
+  add_load(record, "load_", word("load", "加载"), lang, facts);
+  add_load(record, "load_cold_", word("load, cold", "冷加载"), lang, facts);
+  add_load(record, "load_warm_", word("load, warm", "热加载"), lang, facts);
+  add_memory(record, lang, facts);
+  for (const EnergyRecord& energy : record.energy) {
+    facts.push_back({word("energy", "能耗"), energy_text(energy, lang, foreign)});
+  }
+  if (record.fallback_rate && record.fallback_rate->by_calls > 0) {
+    const FallbackRate& rate = *record.fallback_rate;
+    facts.push_back(
+        {word("fallback", "回退"),
+         trf(lang, "{} of calls, {} of time, {} of kinds of op", "调用的 {}，时间的 {}，算子种类的 {}",
+             percent_text(rate.by_calls), percent_text(rate.by_time), percent_text(rate.by_ops))});
+  }
+  add_stability(record, lang, facts);
+  for (const RunWarning& warning : record.warnings) {
+    facts.push_back({word("note", "注意"), foreign(warning_text(warning, lang))});
+  }
+  return facts;
+}
+
+std::string facts_text(const RunRecord& record, BenchFormat format, Lang lang, Foreign foreign) {
+  const Facts facts = facts_of(record, lang, foreign);
+  if (facts.empty()) return {};
+  const bool is_markdown = format == BenchFormat::kMarkdown;
+  std::string text = is_markdown ? fmt::format("\n**{}**\n\n", foreign(record.model.id))
+                                 : fmt::format("\n{}\n", foreign(record.model.id));
+  int width = 0;
+  for (const Fact& fact : facts) width = std::max(width, display_width(fact.name));
+  for (const Fact& fact : facts) {
+    text += is_markdown ? fmt::format("- {}: {}\n", fact.name, fact.text)
+                        : fmt::format("  {}  {}\n", pad_right(fact.name, width), fact.text);
+  }
+  if (record.ops.empty()) return text;
+  constexpr size_t kFirstNumber = 3;
+  const Cells cells = op_cells(record, lang);
+  return text + "\n" + (is_markdown ? markdown(cells) : columns(cells, kFirstNumber));
+}
+
+// ---- JSON ----
+
+OrderedJson interval_json(const Interval& interval) { return {interval.low, interval.high}; }
+
+OrderedJson figures_json(const NamedMetric* named) {
+  if (named == nullptr) return nullptr;
+  const Metric& m = named->metric;
+  return {{"unit", named->unit},
+          {"n", m.samples.size()},
+          {"n_warmup", named->n_warmup},
+          {"mean", m.mean},
+          {"std", m.std},
+          {"median", m.median},
+          {"p90", m.p90},
+          {"p95", m.p95},
+          {"p99", m.p99},
+          {"range", interval_json(m.range)},
+          {"ci95", m.ci95 ? interval_json(*m.ci95) : OrderedJson(nullptr)},
+          {"samples", m.samples}};
+}
+
+OrderedJson energy_json(const EnergyRecord& e) {
+  const auto or_null = [](const std::optional<double>& value) {
+    return value ? OrderedJson(*value) : OrderedJson(nullptr);
+  };
+  OrderedJson json{{"source", e.source}, {"phase", e.phase}, {"joules", or_null(e.joules)}};
+  json["seconds"] = e.seconds;
+  json["n_tokens"] = e.n_tokens;
+  const bool has_rate = e.joules && e.n_tokens > 0 && *e.joules > 0;
+  const double per_token = has_rate ? *e.joules / static_cast<double>(e.n_tokens) : 0;
+  json["joules_per_token"] = has_rate ? OrderedJson(per_token) : OrderedJson(nullptr);
+  json["tokens_per_kwh"] = has_rate ? OrderedJson(3.6e6 / per_token) : OrderedJson(nullptr);
+  json["idle_watts"] = or_null(e.idle_watts);
+  json["why_not"] = e.why_not;
+  return json;
+}
+
+/// What the whole record's JSON has under this key, so that it is told in one way only.
+void take_from(const OrderedJson& whole, const char* key, OrderedJson& json) {
+  const auto found = whole.find(key);
+  if (found != whole.end()) json[key] = *found;
 }
 
 }  // namespace
 
-OrderedJson to_json(const Metric& metric) {
-  return {{"median", metric.median},
-          {"p90", metric.p90},
-          {"p99", metric.p99},
-          {"ci95", metric.ci95 ? to_json(*metric.ci95) : OrderedJson(nullptr)},
-          {"range", to_json(metric.range)},
-          {"samples", metric.samples}};
-}
-
-OrderedJson to_json(const BenchRecord& record) {
+OrderedJson bench_json(const RunRecord& record) {
+  const std::vector<BenchTest> tests = tests_of(record);
+  const auto first = [&](TestKind kind) {
+    const auto found =
+        std::find_if(tests.begin(), tests.end(), [kind](const BenchTest& test) { return test.kind == kind; });
+    return found == tests.end() ? BenchTest{} : *found;
+  };
   OrderedJson json;
-  json["model"] = record.model;
-  json["is_synthetic"] = record.is_synthetic;
-  json["format"] = record.format;
-  json["precision"] = record.precision;
-  json["kv_dtype"] = record.kv_dtype;
-  json["device"] = record.device;
-  json["device_kind"] = record.device_kind;
-  json["device_name"] = record.device_name;
-  json["isa"] = record.isa;
-  json["runner"] = record.figures.runner;
-  json["threads"] = record.threads;
-  json["n_prompt"] = record.plan.n_prompt;
-  json["n_gen"] = record.plan.n_gen;
-  json["depth"] = record.plan.depth;
-  json["repeats"] = record.plan.n_repeats;
-  json["prefill_tokens_per_s"] = metric_or_null(record.figures.prefill_tokens_per_s);
-  json["decode_tokens_per_s"] = metric_or_null(record.figures.decode_tokens_per_s);
-  json["speculative_decode_tokens_per_s"] = metric_or_null(record.figures.speculative_decode_tokens_per_s);
-  json["batched"] = OrderedJson::array();
-  for (const BatchedDecode& batched : record.figures.batched) {
-    json["batched"].push_back(
-        {{"n_sequences", batched.n_sequences}, {"decode_tokens_per_s", to_json(batched.tokens_per_s)}});
+  json["model"] = record.model.id;
+  json["is_synthetic"] = record.model.is_synthetic;
+  json["format"] = record.model.weights;
+  for (const char* key : {"precision", "kv_dtype", "device"}) json[key] = setting_text(record, key);
+  json["device_kind"] = record.device.device_kind;
+  json["device_name"] = record.device.name;
+  json["isa"] = record.device.path;
+  json["runner"] = record.runner.name;
+  json["threads"] = record.device.n_threads;
+  json["n_prompt"] = first(TestKind::kPrefill).n_prompt;
+  json["n_gen"] = first(TestKind::kDecode).n_gen;
+  json["depth"] = tests.empty() ? 0 : tests[0].depth;
+  const auto n_repeats = record.settings.find("n_repeats");
+  json["repeats"] = n_repeats == record.settings.end() ? OrderedJson(nullptr) : *n_repeats;
+  for (const char* name :
+       {"prefill_tokens_per_s", "decode_tokens_per_s", "speculative_decode_tokens_per_s"}) {
+    json[name] = figures_json(find_metric(record, name));
   }
-  json["load_s"] = record.load_s;
-  json["weight_bytes"] = record.weight_bytes;
-  json["kv_bytes"] = record.figures.kv_bytes;
-  json["peak_rss_bytes"] = record.peak_rss_bytes;
+  json["batched"] = OrderedJson::array();
+  for (const BenchTest& test : tests) {
+    if (test.at.find(",b=") == std::string::npos) continue;
+    json["batched"].push_back(
+        {{"n_sequences", test.n_sequences},
+         {"decode_tokens_per_s", figures_json(find_metric(record, "decode_tokens_per_s" + test.at))}});
+  }
+  json["load_s"] = record.summary.load_s;
+  json["weight_bytes"] = record.device.weight_bytes;
+  json["kv_bytes"] = record.summary.kv_bytes;
+  json["peak_rss_bytes"] = record.summary.peak_rss_bytes;
   json["warnings"] = to_json(record.warnings);
+  json["metrics"] = OrderedJson::object();
+  for (const NamedMetric& named : record.metrics) json["metrics"][named.name] = figures_json(&named);
+  json["energy"] = OrderedJson::array();
+  for (const EnergyRecord& energy : record.energy) json["energy"].push_back(energy_json(energy));
+  const OrderedJson whole = to_json(record);
+  for (const char* key :
+       {"memory", "ops", "fallback_rate", "stability", "fallbacks", "settings", "machine", "build"}) {
+    take_from(whole, key, json);
+  }
+  json["started_at"] = record.summary.started_at;
+  json["ended_at"] = record.summary.ended_at;
   return json;
 }
 
-std::string bench_table(const std::vector<BenchRecord>& records, BenchFormat format, Lang lang) {
-  if (format == BenchFormat::kCsv) return csv(records);
-  if (format == BenchFormat::kMarkdown) return markdown(cells_of(records, lang, markdown_inline));
-  return columns(cells_of(records, lang, strip_controls));
+std::string bench_table(const std::vector<RunRecord>& records, BenchFormat format, Lang lang) {
+  const bool is_markdown = format == BenchFormat::kMarkdown;
+  const Foreign foreign = is_markdown ? markdown_inline : strip_controls;
+  constexpr size_t kFirstNumber = 6;
+  const Cells cells = test_cells(records, lang, foreign);
+  std::string text = is_markdown ? markdown(cells) : columns(cells, kFirstNumber);
+  for (const RunRecord& record : records) text += facts_text(record, format, lang, foreign);
+  return text;
 }
 
 }  // namespace chaski

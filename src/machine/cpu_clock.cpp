@@ -63,7 +63,8 @@ std::optional<int64_t> available_memory_bytes(const fs::path& root) {
 
 int64_t last_cache_bytes() {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
-  return std::max({int64_t{0}, int64_t{::sysconf(_SC_LEVEL2_CACHE_SIZE)}, int64_t{::sysconf(_SC_LEVEL3_CACHE_SIZE)}});
+  return std::max(
+      {int64_t{0}, int64_t{::sysconf(_SC_LEVEL2_CACHE_SIZE)}, int64_t{::sysconf(_SC_LEVEL3_CACHE_SIZE)}});
 #else
   return 0;
 #endif

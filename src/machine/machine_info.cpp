@@ -66,6 +66,13 @@ int64_t peak_rss_bytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
 
+int64_t rss_bytes() {
+  const std::string kib = system_value("/proc/self/status", {"VmRSS"}, ':');
+  int64_t value = 0;
+  std::from_chars(kib.data(), kib.data() + kib.size(), value);
+  return value * 1024;
+}
+
 void restart_peak_rss() noexcept {
   const int fd = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;

@@ -23,6 +23,8 @@ MachineInfo machine_info(const std::filesystem::path& root = "/");
 
 /// The most memory this process has had resident so far.
 int64_t peak_rss_bytes();
+/// Memory that this process has resident now; 0 where the system does not say.
+int64_t rss_bytes();
 /// From now on peak_rss_bytes counts afresh, where the system lets a process ask for that.
 void restart_peak_rss() noexcept;
 

@@ -1,0 +1,170 @@
+// CSV and JSON lines of a bench for what reads llama-bench's: one row per test.
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "lab/bench_metrics.h"
+#include "lab/bench_report.h"
+
+namespace chaski {
+namespace {
+
+/// The rate that a test is about; null where it was not measured.
+const NamedMetric* rate_of(const RunRecord& record, const BenchTest& test) {
+  switch (test.kind) {
+    case TestKind::kPrefill:
+      return find_metric(record, "prefill_tokens_per_s" + test.at);
+    case TestKind::kDecode:
+      return find_metric(record, "decode_tokens_per_s" + test.at);
+    case TestKind::kRequest:
+      return find_metric(record, "overall_tokens_per_s" + test.at);
+    case TestKind::kSpeculative:
+      return find_metric(record, "speculative_decode_tokens_per_s" + test.at);
+  }
+  return nullptr;
+}
+
+/// A request is counted in llama-bench's way: prompt and answer together.
+double counted(const BenchTest& test, double tokens_per_s) {
+  if (test.kind != TestKind::kRequest || test.n_gen == 0) return tokens_per_s;
+  return tokens_per_s * static_cast<double>(test.n_tokens()) / static_cast<double>(test.n_gen);
+}
+
+/// "llama 1.2B q4_0 98%": family, parameters, types of the weights.
+std::string model_type(const ModelFacts& model) {
+  const auto n = static_cast<double>(model.n_parameters);
+  const std::string size = n >= 1e9 ? fmt::format("{:.1f}B", n / 1e9) : fmt::format("{:.0f}M", n / 1e6);
+  return fmt::format("llama {} {}{}", size, model.weights, model.is_synthetic ? " (random weights)" : "");
+}
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); });
+  return text;
+}
+
+std::vector<double> nanoseconds(const BenchTest& test, const std::vector<double>& rates) {
+  std::vector<double> all;
+  for (const double rate : rates)
+    all.push_back(std::round(static_cast<double>(test.n_tokens()) * 1e9 / rate));
+  return all;
+}
+
+OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetric& rate) {
+  std::vector<double> rates;
+  for (const double sample : rate.metric.samples) rates.push_back(counted(test, sample));
+  const Metric ts = summarize(rates), ns = summarize(nanoseconds(test, rates));
+  const auto whole = [](double value) { return static_cast<int64_t>(std::llround(value)); };
+  const std::string kv = setting_text(r, "kv_dtype");
+  const int64_t n_rows = step_rows();
+  OrderedJson row;
+  row["build_commit"] = r.build.version;
+  row["build_number"] = 0;
+  row["cpu_info"] = r.machine.cpu;
+  row["gpu_info"] = r.machine.accelerator;
+  row["backends"] = upper(r.device.device_kind);
+  row["model_filename"] = r.model.path.empty() ? r.model.id : r.model.path;
+  row["model_type"] = model_type(r.model);
+  row["model_size"] = r.model.weight_bytes;
+  row["model_n_params"] = r.model.n_parameters;
+  row["n_batch"] = n_rows;
+  row["n_ubatch"] = n_rows;
+  row["n_threads"] = r.device.n_threads;
+  row["cpu_mask"] = "0x0";
+  row["cpu_strict"] = false;
+  row["poll"] = 0;
+  row["type_k"] = kv;
+  row["type_v"] = kv;
+  row["n_gpu_layers"] = 0;
+  row["split_mode"] = "none";
+  row["main_gpu"] = 0;
+  row["no_kv_offload"] = false;
+  row["flash_attn"] = false;
+  row["tensor_split"] = "0.00";
+  row["tensor_buft_overrides"] = "none";
+  row["use_mmap"] = false;
+  row["embeddings"] = false;
+  row["no_op_offload"] = 0;
+  row["n_prompt"] = test.n_prompt;
+  row["n_gen"] = test.n_gen;
+  row["n_depth"] = test.depth;
+  row["test_time"] = r.summary.started_at;
+  row["avg_ns"] = whole(ns.mean);
+  row["stddev_ns"] = whole(ns.std);
+  row["avg_ts"] = ts.mean;
+  row["stddev_ts"] = ts.std;
+  row["samples_ns"] = OrderedJson::array();
+  for (const double sample : ns.samples) row["samples_ns"].push_back(whole(sample));
+  row["samples_ts"] = ts.samples;
+  // Ours.
+  row["model"] = r.model.id;
+  row["is_synthetic"] = r.model.is_synthetic;
+  row["device"] = setting_text(r, "device");
+  row["device_kind"] = r.device.device_kind;
+  row["isa"] = r.device.path;
+  row["precision"] = setting_text(r, "precision");
+  row["threads"] = r.device.n_threads;
+  row["test"] = name_of(test.kind);
+  row["n_sequences"] = test.n_sequences;
+  row["n_samples"] = rate.metric.samples.size();
+  row["n_warmup"] = rate.n_warmup;
+  const Metric& m = rate.metric;
+  row["tokens_per_s_median"] = m.median;
+  row["tokens_per_s_low"] = m.range.low;
+  row["tokens_per_s_high"] = m.range.high;
+  row["tokens_per_s_ci95_low"] = m.ci95 ? OrderedJson(m.ci95->low) : OrderedJson(nullptr);
+  row["tokens_per_s_ci95_high"] = m.ci95 ? OrderedJson(m.ci95->high) : OrderedJson(nullptr);
+  row["tokens_per_s_p90"] = m.p90;
+  row["tokens_per_s_p95"] = m.p95;
+  row["tokens_per_s_p99"] = m.p99;
+  row["load_s"] = r.summary.load_s;
+  row["weight_bytes"] = r.device.weight_bytes;
+  row["kv_bytes"] = r.summary.kv_bytes;
+  row["peak_rss_bytes"] = r.summary.peak_rss_bytes;
+  return row;
+}
+
+std::vector<OrderedJson> rows_json(const RunRecord& record) {
+  std::vector<OrderedJson> rows;
+  for (const BenchTest& test : tests_of(record)) {
+    if (const NamedMetric* rate = rate_of(record, test)) rows.push_back(row_json(record, test, *rate));
+  }
+  return rows;
+}
+
+std::string csv_cell(const OrderedJson& value) {
+  if (value.is_null()) return "\"\"";
+  if (value.is_boolean()) return value.get<bool>() ? "\"1\"" : "\"0\"";
+  const std::string text = value.is_string() ? value.get<std::string>() : to_json_text(value);
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
+}  // namespace
+
+std::string bench_csv(const std::vector<RunRecord>& records) {
+  std::string text;
+  for (const RunRecord& record : records) {
+    for (OrderedJson& row : rows_json(record)) {
+      row.erase("samples_ns");
+      row.erase("samples_ts");
+      std::string head, line;
+      for (const auto& [key, value] : row.items()) {
+        head += (head.empty() ? "" : ",") + key;
+        line += (line.empty() ? "" : ",") + csv_cell(value);
+      }
+      if (text.empty()) text = head + "\n";
+      text += line + "\n";
+    }
+  }
+  return text;
+}
+
+std::string bench_jsonl(const RunRecord& record) {
+  std::string text;
+  for (const OrderedJson& row : rows_json(record)) text += to_json_text(row) + "\n";
+  return text;
+}
+
+}  // namespace chaski
