@@ -343,7 +343,7 @@ def write_docs(folder, result=None):
     """The result as JSON, and the pages from all results there."""
     folder.mkdir(parents=True, exist_ok=True)
     if result:
-        name = f"cpu-{slug(result['machine']['cpu'])}-{result['isa']}-{result['date'][:10]}.json"
+        name = f"cpu-{slug(result['machine']['cpu'])}-{result['chaski_isa']}-{result['date'][:10]}.json"
         (folder / name).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("cpu-*.json"))]
     quality = folder / "quality-tiny.json"

@@ -204,8 +204,8 @@ def notes_of(result, lang):
 def section(result, lang):
     """All of one result: what it was measured on, the table, and what must be said beside it."""
     machine, versions = result["machine"], result["versions"]
-    heading = {"en": f"## {machine['cpu']}, {result['isa']}, {result['date'][:10]}",
-               "zh": f"## {machine['cpu']}，{result['isa']}，{result['date'][:10]}"}[lang]
+    heading = {"en": f"## {machine['cpu']}, {result['chaski_isa']}, {result['date'][:10]}",
+               "zh": f"## {machine['cpu']}，{result['chaski_isa']}，{result['date'][:10]}"}[lang]
     facts = {
         "en": [f"- {machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['os']}, {machine['kernel']}",
                f"- {result['threads']} threads; code path of chaski: {result['chaski_isa']}; {result['rounds']} rounds, by turns",
