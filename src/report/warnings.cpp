@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 20> kSentences{{
+constexpr std::array<Sentence, 24> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -77,6 +77,22 @@ constexpr std::array<Sentence, 20> kSentences{{
     {"load_not_cold",
      "The files could not be taken out of the page cache: the cold load times are not those of a cold start.",
      "无法将文件移出页缓存：冷加载时间并非真正的冷启动时间。"},
+    {"failed_requests",
+     "Some requests failed: the figures are of those that were answered, the throughput counts the time of "
+     "all.",
+     "部分请求失败：各项指标只计有回答的请求，合计吞吐量仍计入全部时间。"},
+    {"chunks_counted",
+     "The server sent no usage: each chunk of text was counted as one token, though it may hold several.",
+     "服务器未返回用量：每个文本数据块按一个词元计，实际可能含多个词元。"},
+    {"first_chunk_estimated",
+     "Chunks hold several tokens, and the server does not say how many: those of the first chunk are an "
+     "estimate "
+     "by its length.",
+     "数据块含多个词元而服务器未说明数量：首个数据块的词元数按长度估算。"},
+    {"same_prompt",
+     "All requests had the same prompt: a server that keeps what it has computed answers the later ones "
+     "sooner.",
+     "所有请求的提示词相同：若服务器会缓存已计算的内容，后面的请求会更快得到首词元。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},
