@@ -6,6 +6,7 @@
 #include "cli/eval_run.h"
 #include "cli/eval_screen.h"
 #include "cli/run_arguments.h"
+#include "cli/scoring.h"
 #include "cli/terminal.h"
 
 namespace chaski::cli {
@@ -20,9 +21,11 @@ struct EvalOptions {
   std::vector<std::string> models;
   std::string suite;
   std::string out;
+  std::string rubric;  ///< a file; empty: the suite's own or the built-in one
   int64_t n_samples = 1;
   int32_t batch = 0;  ///< 0: the suite's default
   bool resumes = false;
+  bool goes_unscored = false;
   bool wants_json = false;
   ModelOptions where;
   GenerationSettings settings;
@@ -52,6 +55,9 @@ EvalJob job_of(const EvalOptions& options) {
   sampling_of(job.plan.settings);
   job.where = options.where;
   job.prompts = options.prompts;
+  if (!job.suite.prompt_template.empty() && job.prompts.template_choice == PromptOptions().template_choice) {
+    job.prompts.template_choice = job.suite.prompt_template;
+  }
   if (options.resumes) job.start = ItemJournal::Start::kResume;
   return job;
 }
@@ -72,37 +78,66 @@ void note_found(const EvalRun& run, Lang lang) {
   }
 }
 
-/// Load one model, ask it all questions, write its files.
-RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalJob& job, bool is_quiet,
-                   Screen& screen, const Context& context) {
-  EvalRun run(name, folder, job, context);
-  note_found(run, context.lang);
-  if (run.is_finished()) return run.record();
+/// How the runs of one command are asked, scored and shown.
+struct EvalWork {
+  const EvalJob& job;
+  RunScorer* scorer = nullptr;  ///< null: answers stay unscored
+  Screen& screen;
+  bool is_quiet = false;
+  const Context& context;
+};
+
+void ask_on_screen(EvalRun& run, const std::string& name, const EvalWork& work) {
   const RunRecord& known = run.record();
-  if (!is_quiet) {
-    screen.show(trf(context.lang, "{}: loaded in {:.2f} s ({}, {}, {} threads)\n\n",
-                    "{}：加载用时 {:.2f} 秒（{}，{}，{} 线程）\n\n", printable(name, 200),
-                    known.summary.load_s, known.model.weights, known.device.path, known.device.n_threads));
-  }
-  const EvalView view{screen, known, run.journal(), job.plan.n_answers(job.suite), context.lang, {}};
+  const Lang lang = work.context.lang;
+  const EvalView view{work.screen, known, run.journal(), work.job.plan.n_answers(work.job.suite), lang, {}};
+  if (work.is_quiet) return run.ask(work.job.suite.items, quiet_events(view));
+  work.screen.show(trf(lang, "{}: loaded in {:.2f} s ({}, {}, {} threads)\n\n",
+                       "{}：加载用时 {:.2f} 秒（{}，{}，{} 线程）\n\n", printable(name, 200),
+                       known.summary.load_s, known.model.weights, known.device.path, known.device.n_threads));
   try {
-    run.ask(job.suite.items, is_quiet ? quiet_events(view) : events_on_screen(view, job.plan.batch > 1));
+    run.ask(work.job.suite.items, events_on_screen(view, work.job.plan.batch > 1));
   } catch (const Error&) {
-    if (!is_quiet) screen.show("\n");
+    work.screen.show("\n");
     throw;
   }
-  run.write(run.finish());
-  remember_run(run.record(), folder, context);
-  return run.record();
+}
+
+/// Load one model, ask it all questions, score the answers, write the run's files. What was answered is on
+/// the disk before anything is scored.
+RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalWork& work) {
+  EvalRun run(name, folder, work.job, work.context);
+  note_found(run, work.context.lang);
+  if (!run.is_finished()) {
+    ask_on_screen(run, name, work);
+    run.write(run.finish());
+  } else if (work.scorer == nullptr || !run.record().scores.empty()) {
+    return run.record();
+  }
+  RunRecord record = run.record();
+  try {
+    if (work.scorer != nullptr) {
+      work.scorer->score(record);
+      run.write(record);
+    }
+  } catch (...) {
+    remember_run(run.record(), folder, work.context);
+    throw;
+  }
+  remember_run(record, folder, work.context);
+  return record;
 }
 
 void eval_into(const fs::path& out, const EvalOptions& options, const EvalJob& job, const Context& context) {
   const std::vector<std::string>& models = options.models;
   const std::vector<fs::path> folders = folders_in(out, models);
   Screen screen;
+  std::optional<RunScorer> scorer;
+  if (!options.goes_unscored) scorer.emplace(job.suite, options.rubric, context);
+  const EvalWork work{job, scorer ? &*scorer : nullptr, screen, options.wants_json, context};
   std::vector<FailureRecord> failures;
   for (size_t i = 0; i < models.size(); ++i) {
-    const RunRecord record = eval_one(models[i], folders[i], job, options.wants_json, screen, context);
+    const RunRecord record = eval_one(models[i], folders[i], work);
     failures.insert(failures.end(), record.failures.begin(), record.failures.end());
     if (!options.wants_json) {
       show_outcome(screen, record, folders[i], context.lang);
@@ -162,6 +197,10 @@ void add_eval(CLI::App& app, Context& context) {
       "the same",
       "同时作答的问题数；默认 8，以单题用时为目的的题集为 1；回答不受影响");
   add("--out", options->out, "folder for run.json, items.jsonl and report.md", "输出目录");
+  add("--rubric", options->rubric, "rules of scoring; by default the suite's own, else the built-in ones",
+      "评分规则文件；默认用题集自带的规则，否则用内置规则");
+  add_flag("--no-score", options->goes_unscored, "leave scoring for `chaski score`",
+           "不评分，留待 `chaski score`");
   add_flag("--resume", options->resumes, "go on with the run in --out that was broken off",
            "继续 --out 目录中曾中断的运行");
   add_flag("--json", options->wants_json, "print the record, one line per model, and nothing else",

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/utf8.h"
 #include "lab/embedded_suites.h"
+#include "lab/public_suites.h"
 
 namespace chaski {
 namespace {
@@ -246,6 +247,7 @@ Suite parse_suite(std::string_view suite_yaml, std::string_view items_jsonl, std
 
 Suite find_suite(const std::string& name_or_path, const std::vector<std::filesystem::path>& folders) {
   if (is_suite_folder(name_or_path)) return suite_in_folder(name_or_path);
+  if (std::optional<Suite> suite = load_public_suite(name_or_path)) return *std::move(suite);
   if (is_name(name_or_path)) {
     for (const std::filesystem::path& folder : folders) {
       if (is_suite_folder(folder / name_or_path)) return suite_in_folder(folder / name_or_path);

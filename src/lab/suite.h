@@ -37,9 +37,12 @@ struct Suite {
   /// Questions are asked one at a time unless the user says otherwise: their seconds are what is wanted.
   bool is_timed_alone = false;
   std::vector<SuiteItem> items;
-  std::string source;  ///< the folder, or "built in"
-  std::string sha256;  ///< of suite.yaml and items.jsonl, one after the other
-  std::string rubric;  ///< text of the suite's own rubric.yaml; empty where it has none
+  std::string source;    ///< the folder, or "built in"
+  std::string sha256;    ///< of suite.yaml and items.jsonl, one after the other
+  std::string rubric;    ///< text of the suite's own rubric.yaml; empty where it has none
+  std::string protocol;  ///< of a public set, which then scores it (public_suites.h); empty: a rubric does
+  std::string
+      prompt_template;  ///< as --template takes it, unless the user says otherwise; empty: the model's
 };
 
 /// A suite from the texts of its two files; `where` names the folder in errors. Throws Error(kCorrupt) naming
@@ -47,7 +50,8 @@ struct Suite {
 Suite parse_suite(std::string_view suite_yaml, std::string_view items_jsonl, std::string_view where);
 
 /// The suite of that name, or in that folder. Looked for as a path, then below `folders` in order, then among
-/// those built in. Throws Error(kNotFound) listing what there is.
+/// those built in; or a public set's in its file, as "humaneval:FILE". Throws Error(kNotFound) listing what
+/// there is.
 Suite find_suite(const std::string& name_or_path, const std::vector<std::filesystem::path>& folders);
 
 /// Names of the suites in `folders` and built in, sorted.
