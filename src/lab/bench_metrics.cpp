@@ -21,6 +21,9 @@ constexpr uint64_t kLeastWeightBytes = 16u << 20;
 constexpr int kPeakRepeats = 5;
 constexpr double kMultiplySeconds = 0.01;
 
+/// Of the gaps between tokens; of more, each n-th is kept, so that a record stays of a size to be read.
+constexpr size_t kMostGaps = 20'000;
+
 /// The forms of multiplying that products of such weights may use.
 std::vector<std::string> forms_for(const Checkpoint& checkpoint) {
   std::map<DType, uint64_t> bytes;
@@ -118,6 +121,13 @@ void add_rates(const TestSamples& test, const BenchBasis& basis, Metrics& metric
   }
 }
 
+std::vector<double> thinned(const std::vector<double>& samples) {
+  const size_t step = std::max<size_t>(1, (samples.size() + kMostGaps - 1) / kMostGaps);
+  std::vector<double> kept;
+  for (size_t i = 0; i < samples.size(); i += step) kept.push_back(samples[i]);
+  return kept;
+}
+
 void add_latencies(const TestSamples& test, Metrics& metrics) {
   const BenchTest& t = test.test;
   std::vector<double> first, gaps, means;
@@ -131,7 +141,7 @@ void add_latencies(const TestSamples& test, Metrics& metrics) {
   }
   metrics.add("ttft_s" + t.at, "s", false, test.n_warmup, std::move(first));
   metrics.add("tpot_s" + t.at, "s", false, test.n_warmup, std::move(means));
-  metrics.add("itl_s" + t.at, "s", false, test.n_warmup, std::move(gaps));
+  metrics.add("itl_s" + t.at, "s", false, test.n_warmup, thinned(gaps));
   if (t.kind != TestKind::kRequest) return;
   metrics.add("e2e_s" + t.at, "s", false, test.n_warmup,
               each(test, [](const BenchSample& sample) { return sample.seconds; }));

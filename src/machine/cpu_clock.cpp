@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <string>
 
 #include "base/cpu_name.h"
 
@@ -39,7 +40,6 @@ ClockState clock_state(const fs::path& root) {
     const fs::path folder = root / "sys/devices/system/cpu" / ("cpu" + std::to_string(core));
     std::error_code fault;
     if (!fs::is_directory(folder, fault)) break;
-    if (core == 0) state.governor = first_line(folder / "cpufreq/scaling_governor");
     if (const auto now = number_in(folder / "cpufreq/scaling_cur_freq")) {
       khz += static_cast<double>(*now);
       ++n_cores;

@@ -5,14 +5,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
 
 namespace chaski {
 
 struct ClockState {
   std::optional<double> mhz;           ///< mean over the cores that say it, now
   std::optional<int64_t> n_throttled;  ///< times since boot that a core or its package was slowed
-  std::string governor;                ///< of the first core; empty where there is none
 };
 
 /// Read below `root`. Never throws: what is not there stays empty.

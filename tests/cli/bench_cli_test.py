@@ -5,18 +5,27 @@ import io
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 CHASKI = os.environ["CHASKI"]
 TINY = "synthetic:tiny"
 SHORT = ["-p", "16", "-n", "4", "--repeat", "2"]
+HOME = tempfile.TemporaryDirectory()
+ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "CHASKI_HOME": HOME.name}
+# What scripts that read llama-bench's files ask for.
+LLAMA_BENCH = """build_commit build_number cpu_info gpu_info backends model_filename model_type model_size model_n_params n_batch
+    n_ubatch n_threads cpu_mask cpu_strict poll type_k type_v n_gpu_layers split_mode main_gpu no_kv_offload flash_attn tensor_split
+    tensor_buft_overrides use_mmap embeddings no_op_offload n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts
+    stddev_ts""".split()
 
 
 def chaski(*args, status=0):
     done = subprocess.run([CHASKI, *args], capture_output=True, timeout=300, check=False, stdin=subprocess.DEVNULL,
-                          env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"})
+                          env=ENVIRONMENT)
     assert done.returncode == status, (args, done.returncode, done.stdout, done.stderr)
     return done.stdout.decode(), done.stderr.decode()
 
@@ -43,23 +52,120 @@ class BenchTest(unittest.TestCase):
                 low, high = metric["range"]
                 self.assertTrue(0 < low <= metric["median"] <= metric["p90"] <= metric["p99"] <= high)
 
-    def test_jsonl_has_a_line_per_model(self):
+    def test_json_has_every_figure_with_its_samples(self):
+        record = bench(TINY, "-t", "1")[0]
+        for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s", "overall_tokens_per_s", "decode_chars_per_s_en", "decode_chars_per_s_zh",
+                     "load_s", "load_weights_s", "load_tokenizer_s"):
+            metric = record["metrics"][name]
+            self.assertEqual(metric["n"], len(metric["samples"]), name)
+            self.assertGreater(metric["mean"], 0, name)
+        self.assertEqual(record["metrics"]["itl_s"]["n"], 2 * 3)  # two requests of four tokens
+        for key in ("weight_bytes", "kv_bytes", "scratch_bytes", "peak_rss_bytes"):
+            self.assertGreater(record["memory"][key], 0, key)
+        self.assertEqual(record["fallback_rate"], {"by_calls": 0, "by_time": 0, "by_ops": 0})
+
+    def test_energy_is_joules_or_the_reason_why_there_are_none(self):
+        for energy in bench(TINY)[0]["energy"]:
+            self.assertTrue((energy["joules"] is None) == bool(energy["why_not"]), energy)
+
+    def test_lists_of_lengths_and_depths_make_a_test_each(self):
+        record = json.loads(chaski("bench", TINY, "-p", "8,16", "-n", "2,4", "-d", "0,32", "-r", "1", "-o", "json")[0])[0]
+        self.assertEqual([(t["kind"], t["n_prompt"], t["n_gen"], t["depth"]) for t in record["settings"]["tests"]],
+                         [("prefill", 8, 0, 0), ("prefill", 16, 0, 0), ("decode", 0, 2, 0), ("decode", 0, 4, 0),
+                          ("prefill", 8, 0, 32), ("prefill", 16, 0, 32), ("decode", 0, 2, 32), ("decode", 0, 4, 32),
+                          ("request", 8, 2, 0)])
+        self.assertIn("decode_tokens_per_s[n=4,d=32]", record["metrics"])
+
+    def test_json_lines_and_csv_have_llama_benchs_columns_and_a_row_per_test(self):
         out, _ = chaski("bench", TINY, TINY, *SHORT, "-o", "jsonl")
-        self.assertEqual([json.loads(line)["model"] for line in out.splitlines()], [TINY, TINY])
+        rows = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([(row["model"], row["n_prompt"], row["n_gen"]) for row in rows],
+                         2 * [(TINY, 16, 0), (TINY, 0, 4), (TINY, 16, 4)])
+        for row in rows:
+            self.assertEqual(list(row)[:len(LLAMA_BENCH)], LLAMA_BENCH)
+            self.assertEqual(len(row["samples_ns"]), 2)
+            tokens = row["n_prompt"] + row["n_gen"]
+            self.assertAlmostEqual(row["samples_ts"][0] * row["samples_ns"][0] / 1e9, tokens, delta=tokens / 1000)
+        table = list(csv.DictReader(io.StringIO(chaski("bench", TINY, *SHORT, "-o", "csv")[0])))
+        self.assertEqual([row["n_gen"] for row in table], ["0", "4", "4"])
+        self.assertEqual(list(table[0])[:len(LLAMA_BENCH)], LLAMA_BENCH)
+
+    def test_a_bench_is_remembered(self):
+        bench(TINY)
+        self.assertIn("bench", chaski("history")[0])
+
+    def test_loads_are_timed_cold_and_warm_in_fresh_processes(self):
+        chaski("quantize", TINY, f"{HOME.name}/loads.gguf", "--format", "bf16")
+        record = json.loads(chaski("bench", f"{HOME.name}/loads.gguf", *SHORT, "--loads", "2", "-o", "json")[0])[0]
+        for kind in ("cold", "warm"):
+            metrics = {part: record["metrics"][f"load_{kind}_{part}"] for part in ("s", "open_s", "weights_s", "engine_s", "start_s")}
+            self.assertEqual(metrics["s"]["n"], 2)
+            self.assertEqual(metrics["s"]["n_warmup"], 1)
+            parts = sum(metrics[part]["mean"] for part in ("open_s", "weights_s", "engine_s"))
+            self.assertLess(parts, metrics["s"]["mean"] * 1.001)
+            self.assertLess(metrics["s"]["mean"], metrics["start_s"]["mean"])
+        # A model that is made here and not read cannot be cold, and that is said.
+        synthetic = json.loads(chaski("bench", TINY, *SHORT, "--loads", "1", "-o", "json")[0])[0]
+        self.assertIn("load_not_cold", [warning["code"] for warning in synthetic["warnings"]])
+
+    def test_a_profile_lists_ops_by_phase_with_bytes_and_time(self):
+        ops = bench(TINY, "--profile")[0]["ops"]
+        self.assertEqual({op["phase"] for op in ops}, {"prefill", "decode"})
+        for op in ops:
+            self.assertTrue(op["calls"] > 0 and op["bytes"] > 0 and op["shape"], op)
+        decoded = {op["op"]: op["calls"] for op in ops if op["phase"] == "decode"}
+        self.assertEqual(decoded["argmax_rows"], 4)
+        self.assertIn("GB/s", chaski("bench", TINY, *SHORT, "--profile", "--lang", "en")[0])
+
+    def test_a_soak_repeats_one_request_and_counts_what_differs(self):
+        stability = bench(TINY, "--soak", "5")[0]["stability"]
+        self.assertEqual((stability["n_repeats"], stability["n_same_text"]), (5, 5))
+        self.assertEqual((stability["n_nonfinite"], stability["n_errors"], stability["n_crashes"]), (0, 0, 0))
+
+    def test_a_soak_goes_on_after_a_crash_and_counts_it(self):
+        process = subprocess.Popen([CHASKI, "bench", TINY, "-p", "4", "-n", "400", "-r", "1", "--soak", "40", "-o", "json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not children.read_text().split():
+            time.sleep(0.002)
+        os.kill(int(children.read_text().split()[0]), signal.SIGSEGV)
+        out, _ = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, 0)
+        stability = json.loads(out)[0]["stability"]
+        self.assertEqual((stability["n_repeats"], stability["n_crashes"]), (40, 1))
+        self.assertEqual(stability["n_same_text"], 39)
+
+    def test_ctrl_c_prints_what_was_measured_and_leaves_no_process_behind(self):
+        process = subprocess.Popen([CHASKI, "bench", TINY, "-p", "4", "-n", "4", "-r", "1", "--soak", "1000000", "-o", "json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not children.read_text().split():
+            time.sleep(0.002)
+        child = children.read_text().split()[0]
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual(json.loads(out)[0]["n_gen"], 4)
+        self.assertFalse(pathlib.Path(f"/proc/{child}").exists())
+
+    def test_models_together_say_that_the_peak_of_memory_is_all_of_theirs(self):
+        codes = [[warning["code"] for warning in record["warnings"]] for record in bench(TINY, TINY)]
+        self.assertTrue(all("memory_peak_of_all" in of_one for of_one in codes))
+        self.assertNotIn("memory_peak_of_all", [warning["code"] for warning in bench(TINY)[0]["warnings"]])
 
     def test_speculation_stands_beside_plain_decoding(self):
         self.assertIsNone(bench(TINY)[0]["speculative_decode_tokens_per_s"])
         record = bench(TINY, "--speculate")[0]
-        self.assertEqual([warning["code"] for warning in record["warnings"]], ["speculation_random_weights"])
+        self.assertIn("speculation_random_weights", [warning["code"] for warning in record["warnings"]])
         for key in ("decode_tokens_per_s", "speculative_decode_tokens_per_s"):
             self.assertEqual(len(record[key]["samples"]), 2)
         self.assertIn("n-gram", chaski("bench", TINY, *SHORT, "--speculate", "--lang", "en")[0])
 
-    def test_csv_has_a_row_per_metric(self):
+    def test_csv_names_the_test_of_each_row(self):
         out, _ = chaski("bench", TINY, *SHORT, "-b", "2", "-o", "csv")
         rows = list(csv.DictReader(io.StringIO(out)))
         self.assertEqual([(row["test"], row["n_sequences"]) for row in rows],
-                         [("prefill", "1"), ("decode", "1"), ("decode", "2")])
+                         [("prefill", "1"), ("decode", "1"), ("request", "1"), ("decode", "2")])
 
     def test_tables_speak_both_languages_and_label_random_weights(self):
         english, note = chaski("bench", TINY, *SHORT, "--lang", "en")
