@@ -8,12 +8,15 @@ namespace chaski::cli {
 void add_run(CLI::App& app, Context& context);
 void add_chat(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
+void add_score(CLI::App& app, Context& context);
 void add_perplexity(CLI::App& app, Context& context);
 void add_tokenize(CLI::App& app, Context& context);
 void add_render(CLI::App& app, Context& context);
 void add_show(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_bench_children(CLI::App& app, Context& context);
+void add_compare(CLI::App& app, Context& context);
+void add_report(CLI::App& app, Context& context);
 void add_quantize(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);
 

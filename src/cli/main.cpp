@@ -97,12 +97,15 @@ void run_command_line(int argc, char** argv, Context& context) {
   add_run(app, context);
   add_chat(app, context);
   add_eval(app, context);
+  add_score(app, context);
   add_perplexity(app, context);
   add_tokenize(app, context);
   add_render(app, context);
   add_show(app, context);
   add_bench(app, context);
   add_bench_children(app, context);
+  add_compare(app, context);
+  add_report(app, context);
   add_quantize(app, context);
   add_convert(app, context);
   add_help_and_version(app, context);

@@ -1,5 +1,7 @@
 #include "report/text_safety.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -37,6 +39,20 @@ bool is_in(uint32_t code, const std::array<CodeRange, N>& ranges) {
                      [code](const CodeRange& r) { return code >= r.first && code <= r.last; });
 }
 
+// What is not seen itself and changes or hides what is: fillers, zero-width characters, bidi controls, line
+// separators, tags. Variation selectors stay, since emoji and Han characters need them.
+constexpr std::array<CodeRange, 11> kInvisible{{{0x00AD, 0x00AD},
+                                                {0x061C, 0x061C},
+                                                {0x115F, 0x1160},
+                                                {0x17B4, 0x17B5},
+                                                {0x180E, 0x180E},
+                                                {0x200B, 0x200F},
+                                                {0x2028, 0x202E},
+                                                {0x2060, 0x206F},
+                                                {0xFEFF, 0xFEFF},
+                                                {0xFFF9, 0xFFFB},
+                                                {0xE0000, 0xE007F}}};
+
 bool is_control(uint32_t code) {
   return (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7F && code < 0xA0);
 }
@@ -55,6 +71,48 @@ std::string strip_controls(std::string_view text) {
     at += static_cast<size_t>(c.length);
   }
   return out;
+}
+
+std::string visible_text(std::string_view text) {
+  const std::string valid = replace_invalid_utf8(text);
+  std::string out;
+  out.reserve(valid.size());
+  for (size_t at = 0; at < valid.size();) {
+    const Utf8Char c = decode_utf8(valid, at);
+    if (is_control(c.code) || is_in(c.code, kInvisible)) {
+      out += fmt::format("‹U+{:04X}›", c.code);
+    } else {
+      out.append(valid, at, static_cast<size_t>(c.length));
+    }
+    at += static_cast<size_t>(c.length);
+  }
+  return out;
+}
+
+std::string_view clip_utf8(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  const std::string_view cut = text.substr(0, max_bytes);
+  return cut.substr(0, cut.size() - incomplete_utf8_tail(cut));
+}
+
+std::string short_name(std::string_view text, int max_columns) {
+  std::string line = visible_text(clip_utf8(text, 1000));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  return display_width(line) <= max_columns ? line : pad_right(line, max_columns);
+}
+
+std::string csv_cell(std::string_view text) {
+  const bool is_formula =
+      !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
+  std::string cell = (is_formula ? "'" : "") + replace_invalid_utf8(text);
+  if (cell.find_first_of(",;\"\r\n\t") == std::string::npos) return cell;
+  std::string quoted = "\"";
+  for (const char c : cell) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + "\"";
 }
 
 std::string markdown_inline(std::string_view text) {

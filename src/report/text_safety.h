@@ -1,5 +1,5 @@
-// Untrusted text (answers, prompts, names from files) made safe for a terminal, for Markdown, and for
-// columns.
+// Untrusted text (answers, prompts, names from files) made safe for a terminal, for Markdown, for CSV, and
+// for columns. For HTML: html_page.h.
 #pragma once
 
 #include <string>
@@ -10,6 +10,19 @@ namespace chaski {
 /// The text without control characters (C0 but newline and tab, DEL, C1) and with invalid UTF-8 as U+FFFD, so
 /// that it cannot move a terminal's cursor or change its state.
 std::string strip_controls(std::string_view text);
+
+/// The text with everything that hides or moves other text shown as a mark, "‹U+202E›": controls but newline
+/// and tab, bidi controls, zero-width and tag characters, line separators. Invalid UTF-8 becomes U+FFFD.
+std::string visible_text(std::string_view text);
+
+/// The first `max_bytes` at most, cut between characters.
+std::string_view clip_utf8(std::string_view text, size_t max_bytes);
+
+/// A visible one-line name of at most `max_columns`, cut with an ellipsis.
+std::string short_name(std::string_view text, int max_columns);
+
+/// A cell of a CSV file: quoted where need be, and never one that a spreadsheet takes for a formula.
+std::string csv_cell(std::string_view text);
 
 /// One line of running Markdown text that shows exactly `text`: markup escaped, newlines as spaces.
 std::string markdown_inline(std::string_view text);

@@ -1,0 +1,215 @@
+// Claims in words. What is decided, and how, is in claims.cpp.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "report/claims.h"
+#include "report/comparison.h"
+#include "report/eval_report.h"
+#include "report/figures.h"
+
+namespace chaski {
+namespace {
+
+/// What is said of the better side.
+struct Words {
+  std::string_view topic, en, zh;
+};
+
+constexpr std::array<Words, 9> kWords{{
+    {"faster_per_question", "is faster per question", "每题用时更短"},
+    {"faster_per_token", "is faster per token", "每词元用时更短"},
+    {"starts_sooner", "starts answering sooner", "更早开始回答"},
+    {"decodes_faster", "decodes faster", "解码更快"},
+    {"prefills_faster", "reads prompts faster", "预填充更快"},
+    {"scores_higher", "scores higher", "得分更高"},
+    {"right_more_often", "is right more often", "答对更多"},
+    {"less_memory", "needs less memory", "占用内存更少"},
+    {"less_energy", "uses less energy per token", "每词元能耗更低"},
+}};
+
+std::string said_of(const Claim& claim, std::string_view side, Lang lang) {
+  for (const Words& words : kWords) {
+    if (words.topic == claim.topic) return fmt::format("{} {}", side, tr(lang, words.en, words.zh));
+  }
+  return std::string(tr(lang, "Neither run failed", "两次运行都没有失败"));
+}
+
+std::string with_type(std::string sentence, const Claim& claim, const Comparison& comparison, Lang lang) {
+  if (claim.type.empty()) return sentence;
+  const std::string type = type_title(*comparison.a.record, claim.type, lang);
+  return lang == Lang::kZh ? fmt::format("{}（{}）", sentence, type)
+                           : fmt::format("{} on {}", sentence, type);
+}
+
+/// " (23 % less)": how far B is from A.
+std::string distance(const Claim& claim, Lang lang) {
+  if (claim.mean_a <= 0 || claim.unit == "points" || claim.unit == "share") return "";
+  const double share = claim.difference / claim.mean_a;
+  const double size = std::abs(share) * 100;
+  const std::string amount = size >= 10 ? fmt::format("{:.0f}", size) : fmt::format("{:.1f}", size);
+  return share < 0 ? trf(lang, " ({} % less)", "（少 {} %）", amount)
+                   : trf(lang, " ({} % more)", "（多 {} %）", amount);
+}
+
+/// The rate that 0 failures in n attempts leave possible at 95 %.
+double rate_bound(int64_t n) { return 1 - std::pow(0.05, 1 / static_cast<double>(n)); }
+
+std::string failures_text(const Claim& claim, Lang lang) {
+  if (claim.ground == Ground::kNotMeasured) {
+    return std::string(tr(lang, "Nothing was asked in one of the runs.", "其中一次运行没有任何提问。"));
+  }
+  if (claim.verdict == Verdict::kSupported) {
+    return trf(lang,
+               "None of {} attempts in A and {} in B. With 95 % confidence that leaves failure rates up to "
+               "{} and {}.",
+               "A 的 {} 次与 B 的 {} 次全部成功。在 95 % 置信度下，失败率仍可能高达 {} 与 {}。", claim.n,
+               claim.n_b, percent(rate_bound(claim.n)), percent(rate_bound(claim.n_b)));
+  }
+  return trf(lang, "{:.0f} of {} attempts failed in A, {:.0f} of {} in B.",
+             "A 有 {:.0f} 次失败（共 {} 次），B 有 {:.0f} 次失败（共 {} 次）。", claim.mean_a, claim.n,
+             claim.mean_b, claim.n_b);
+}
+
+std::string difference_text(const Claim& claim, double value, Lang lang) {
+  const std::string size = claim_figure(claim, std::abs(value), lang);
+  return (value < 0 ? "−" : value > 0 ? "+" : "±") + size;
+}
+
+std::string joined(const std::vector<std::string>& parts, Lang lang) {
+  std::string text;
+  for (const std::string& part : parts) {
+    if (!text.empty()) text += tr(lang, "; ", "；");
+    text += part;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string_view verdict_title(Verdict verdict, Lang lang) {
+  switch (verdict) {
+    case Verdict::kSupported:
+      return tr(lang, "supported", "成立");
+    case Verdict::kNotSupported:
+      return tr(lang, "not supported", "不成立");
+    case Verdict::kUndecided:
+      break;
+  }
+  return tr(lang, "undecided", "无法判定");
+}
+
+std::string_view verdict_look(Verdict verdict) {
+  return verdict == Verdict::kSupported ? "yes" : verdict == Verdict::kNotSupported ? "no" : "open";
+}
+
+std::string claim_figure(const Claim& claim, double value, Lang lang) {
+  if (claim.unit == "bytes") return bytes_text(static_cast<int64_t>(value));
+  if (claim.unit == "share") return percent(value);
+  if (claim.unit == "points") return trf(lang, "{:.2f} points", "{:.2f} 分", value);
+  if (claim.unit == "tokens/s") return trf(lang, "{} tokens/s", "{} 词元/秒", figure(value));
+  if (claim.unit == "s") return trf(lang, "{} s", "{} 秒", figure(value));
+  if (claim.unit == "ms") return trf(lang, "{} ms", "{} 毫秒", figure(value));
+  if (claim.unit == "J") return trf(lang, "{} J", "{} 焦耳", figure(value));
+  return figure(value);
+}
+
+std::string claim_title(const Claim& claim, const Comparison& comparison, Lang lang) {
+  return with_type(said_of(claim, "B", lang), claim, comparison, lang);
+}
+
+std::string claim_finding(const Claim& claim, Lang lang) {
+  if (claim.topic == "never_failed") return failures_text(claim, lang);
+  const std::string a = claim_figure(claim, claim.mean_a, lang);
+  const std::string b = claim_figure(claim, claim.mean_b, lang);
+  const std::string means = trf(lang, "B {} against A {}{}", "B {}，A {}{}", b, a, distance(claim, lang));
+  switch (claim.ground) {
+    case Ground::kTested:
+      return trf(lang, "{}.", "{}。", means);
+    case Ground::kCounted:
+      return trf(lang, "{}: counted, so no test is needed.", "{}：为计数所得，无需检验。", means);
+    case Ground::kOpposite:
+      return trf(lang, "The opposite: {}. {}.", "恰好相反：{}。{}。", said_of(claim, "A", lang), means);
+    case Ground::kEquivalent:
+      return trf(lang, "{}: a difference beyond ±{} is ruled out.", "{}：可排除超过 ±{} 的差异。", means,
+                 claim_figure(claim, claim.margin, lang));
+    case Ground::kNoEvidence:
+      return trf(lang, "{}: chance alone may explain that.", "{}：可能只是偶然。", means);
+    case Ground::kTooFew:
+      return trf(lang, "{}: with so few, no result could be told from chance.",
+                 "{}：数量太少，任何结果都无法与偶然区分。", means);
+    case Ground::kOneReading:
+      return trf(lang, "{}, one reading each: without spread there is nothing to test.",
+                 "{}，各只有一次读数：没有波动信息，无法检验。", means);
+    case Ground::kNotMeasured:
+      break;
+  }
+  return std::string(tr(lang, "Not measured in both runs.", "并非两次运行都测量了此项。"));
+}
+
+std::string claim_test(const Claim& claim, Lang lang) {
+  if (!claim.p) {
+    const bool is_count = claim.ground == Ground::kCounted || claim.topic == "less_memory";
+    return is_count && claim.ground != Ground::kNotMeasured
+               ? std::string(tr(lang, "a count, no test", "计数，无需检验"))
+               : std::string(tr(lang, "no test", "未检验"));
+  }
+  std::string text =
+      claim.test == Test::kPaired
+          ? trf(lang, "Paired sign-flip permutation test, {} questions", "配对符号翻转置换检验，{} 题",
+                claim.n)
+          : trf(lang, "Permutation test, {} and {} samples", "置换检验，{} 与 {} 个样本", claim.n, claim.n_b);
+  text += trf(lang, "; B − A {}", "；B − A 为 {}", difference_text(claim, claim.difference, lang));
+  text += claim.ci95 ? trf(lang, ", 95 % interval {} to {}", "，95 % 区间 {} 至 {}",
+                           difference_text(claim, claim.ci95->low, lang),
+                           difference_text(claim, claim.ci95->high, lang))
+                     : std::string(tr(lang, ", too few for an interval", "，数量不足以给出区间"));
+  text += fmt::format("{}{}", tr(lang, "; ", "；"), p_text(*claim.p));
+  return text + trf(lang, ", {} after Holm's correction", "，Holm 校正后 {}", p_text(*claim.p_holm));
+}
+
+std::string verdict_summary(const Comparison& comparison, Lang lang) {
+  std::vector<std::string> found;
+  int64_t n_open = 0;
+  for (const Claim& claim : comparison.claims) {
+    if (claim.verdict == Verdict::kUndecided) ++n_open;
+    const bool is_for_b = claim.verdict == Verdict::kSupported;
+    if (claim.topic == "never_failed" ? is_for_b : is_for_b || claim.ground == Ground::kOpposite) {
+      found.push_back(with_type(said_of(claim, is_for_b ? "B" : "A", lang), claim, comparison, lang));
+    }
+  }
+  const size_t n = comparison.claims.size();
+  if (found.empty()) {
+    return trf(lang, "These measurements support none of the {} claims below; {} stay undecided.",
+               "测量结果不支持下列 {} 项结论中的任何一项；{} 项无法判定。", n, n_open);
+  }
+  return trf(lang, "What the measurements support: {}. Of {} claims, {} stay undecided.",
+             "测量结果支持：{}。共 {} 项结论，{} 项无法判定。", joined(found, lang), n, n_open);
+}
+
+std::vector<std::string> claim_rules(Lang lang) {
+  return {
+      std::string(tr(
+          lang,
+          "A claim is supported where p, by Holm's correction over all claims tested here, is below 0.05 "
+          "and the 95 % interval of the difference leaves 0 out. It is not supported where the same holds "
+          "for the opposite, or where the interval lies within ±5 % (±0.25 points, ±2 % of right "
+          "answers). Otherwise it is undecided.",
+          "结论“成立”：按全部受检结论做 Holm 校正后 p < 0.05，且差值的 95 % 区间不含 0。“不成立”：相反的结论"
+          "满足上述条件，或区间完全落在 ±5 %（分数 ±0.25 分，正确率 ±2 %）以内。其余为“无法判定”。")),
+      std::string(
+          tr(lang,
+             "Questions are the unit: several samples of a question are averaged first, since they are not "
+             "independent. Paired test: all sign flips of the differences up to 20 questions, sampled above; "
+             "intervals are bootstrap percentiles over questions, from six on.",
+             "以题为单位：同一题的多次采样先取平均，因为它们并不独立。配对检验：20 "
+             "题以内枚举所有符号翻转，更多则"
+             "抽样；区间为按题自助法百分位区间，至少六题才给出。")),
+      std::string(
+          tr(lang,
+             "The tests speak of these questions, on these machines, in these sessions; not of other ones.",
+             "检验只说明这些题目、这些机器、这几次运行，不说明其他情形。")),
+  };
+}
+
+}  // namespace chaski

@@ -1,0 +1,308 @@
+// Which claims there are, their tests, and how they are decided. Their words are in claim_text.cpp.
+#include "report/claims.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "report/comparison.h"
+
+namespace chaski {
+namespace {
+
+constexpr double kAlpha = 0.05;
+constexpr double kRelativeMargin = 0.05;  // of A's and B's mean: times and rates
+constexpr double kPointsMargin = 0.25;    // of five points
+constexpr double kShareMargin = 0.02;
+constexpr size_t kMostTypes =
+    12;  // with a claim of their own: each claim makes every other one harder to support
+
+struct Topic {
+  std::string_view name, unit;
+  bool is_higher_better;
+};
+
+constexpr std::array<Topic, 10> kTopics{{
+    {"faster_per_question", "s", false},
+    {"faster_per_token", "ms", false},
+    {"starts_sooner", "s", false},
+    {"decodes_faster", "tokens/s", true},
+    {"prefills_faster", "tokens/s", true},
+    {"scores_higher", "points", true},
+    {"right_more_often", "share", true},
+    {"less_memory", "bytes", false},
+    {"less_energy", "J", false},
+    {"never_failed", "failures", false},
+}};
+
+const Topic& topic_of(std::string_view name) {
+  const auto* at =
+      std::find_if(kTopics.begin(), kTopics.end(), [&](const Topic& t) { return t.name == name; });
+  CHECK(at != kTopics.end(), "unknown topic {}", name);
+  return *at;
+}
+
+Claim claim_on(std::string_view name, std::string type = {}) {
+  const Topic& topic = topic_of(name);
+  Claim claim;
+  claim.topic = topic.name;
+  claim.type = std::move(type);
+  claim.unit = topic.unit;
+  claim.is_higher_better = topic.is_higher_better;
+  return claim;
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double margin_for(const Claim& claim) {
+  if (claim.unit == "points") return kPointsMargin;
+  if (claim.unit == "share") return kShareMargin;
+  return kRelativeMargin * std::max(std::abs(claim.mean_a), std::abs(claim.mean_b));
+}
+
+/// The test of figures `a` and `b` in an order that does not depend on which is called which, so that a
+/// comparison and its mirror image agree to the last bit.
+PairedTest mirrored(const std::vector<double>& a, const std::vector<double>& b, bool is_paired) {
+  const auto test = [is_paired](const std::vector<double>& first, const std::vector<double>& second) {
+    return is_paired ? paired_permutation_test(first, second) : permutation_test(first, second);
+  };
+  if (!(b < a)) return test(a, b);
+  PairedTest result = test(b, a);
+  result.mean_difference = -result.mean_difference;
+  if (result.ci95) result.ci95 = Interval{-result.ci95->high, -result.ci95->low};
+  return result;
+}
+
+void fill_test(Claim& claim, const std::vector<double>& a, const std::vector<double>& b, Test test) {
+  if (a.empty() || b.empty()) return;
+  claim.test = test;
+  claim.mean_a = mean_of(a);
+  claim.mean_b = mean_of(b);
+  claim.difference = claim.mean_b - claim.mean_a;
+  claim.margin = margin_for(claim);
+  claim.n = static_cast<int64_t>(a.size());
+  claim.n_b = static_cast<int64_t>(b.size());
+  if (a.size() < 2 || b.size() < 2) {
+    claim.ground = Ground::kOneReading;
+    return;
+  }
+  const PairedTest result = mirrored(a, b, test == Test::kPaired);
+  claim.ci95 = result.ci95;
+  claim.p = result.p_value;
+  claim.ground = Ground::kNoEvidence;
+}
+
+const NamedMetric* metric_of(const RunRecord& record, std::string_view name) {
+  const auto at = std::find_if(record.metrics.begin(), record.metrics.end(),
+                               [&](const NamedMetric& metric) { return metric.name == name; });
+  return at == record.metrics.end() || at->metric.samples.empty() ? nullptr : &*at;
+}
+
+/// From the questions in pairs, else from the samples of a metric that both records have.
+Claim timed_claim(const Comparison& c, std::string_view topic, const FigureOf& figure_of,
+                  std::string_view metric_name, double scale = 1) {
+  Claim claim = claim_on(topic);
+  const PairedFigures figures = paired_figures(c.pairs, figure_of);
+  if (!figures.empty()) {
+    fill_test(claim, figures.a, figures.b, Test::kPaired);
+    return claim;
+  }
+  const NamedMetric* a = metric_of(*c.a.record, metric_name);
+  const NamedMetric* b = metric_of(*c.b.record, metric_name);
+  if (a == nullptr || b == nullptr) return claim;
+  std::vector<double> of_a = a->metric.samples;
+  std::vector<double> of_b = b->metric.samples;
+  for (std::vector<double>* samples : {&of_a, &of_b}) {
+    for (double& sample : *samples) sample *= scale;
+  }
+  fill_test(claim, of_a, of_b, Test::kUnpaired);
+  return claim;
+}
+
+bool has_both(const Comparison& c, std::string_view metric) {
+  return metric_of(*c.a.record, metric) != nullptr && metric_of(*c.b.record, metric) != nullptr;
+}
+
+void add_speed(const Comparison& c, std::vector<Claim>& claims) {
+  const FigureOf nothing = [](const AnswerRecord&) { return std::optional<double>(); };
+  if (!c.pairs.empty()) {
+    // A failed answer has no time to its end.
+    claims.push_back(timed_claim(
+        c, "faster_per_question",
+        [](const AnswerRecord& item) {
+          return item.finish_reason == "error" ? std::nullopt : std::optional<double>(item.seconds);
+        },
+        ""));
+    claims.push_back(timed_claim(
+        c, "faster_per_token",
+        [](const AnswerRecord& item) {
+          return item.tpot_s ? std::optional<double>(*item.tpot_s * 1e3) : std::nullopt;
+        },
+        ""));
+    claims.push_back(timed_claim(
+        c, "starts_sooner", [](const AnswerRecord& item) { return item.ttft_s; }, "ttft_s"));
+    return;
+  }
+  for (const auto& [topic, metric] : {std::pair{"starts_sooner", "ttft_s"},
+                                      {"decodes_faster", "decode_tokens_per_s"},
+                                      {"prefills_faster", "prefill_tokens_per_s"}}) {
+    if (has_both(c, metric)) claims.push_back(timed_claim(c, topic, nothing, metric));
+  }
+}
+
+void add_scores(const Comparison& c, std::vector<Claim>& claims) {
+  if (!c.scorer) return;
+  const std::string_view topic = c.scorer->kind == ScoreKind::kPoints ? "scores_higher" : "right_more_often";
+  const std::map<std::string, PairedFigures> scores = paired_scores(c);
+  std::vector<std::string> types{""};
+  const std::vector<std::string> all = types_of(*c.a.record);
+  if (all.size() > 1 && all.size() <= kMostTypes) types.insert(types.end(), all.begin(), all.end());
+  for (const std::string& type : types) {
+    const auto at = scores.find(type);
+    if (at == scores.end()) continue;
+    Claim claim = claim_on(topic, type);
+    fill_test(claim, at->second.a, at->second.b, Test::kPaired);
+    claims.push_back(std::move(claim));
+  }
+}
+
+/// Bytes that were allotted, which no repetition changes: weights as the device holds them, KV cache,
+/// scratch.
+int64_t allotted_bytes(const RunRecord& record) {
+  if (record.memory) {
+    return record.memory->weight_bytes + record.memory->kv_bytes + record.memory->scratch_bytes;
+  }
+  return record.device.weight_bytes > 0 ? record.device.weight_bytes + record.summary.kv_bytes : 0;
+}
+
+void add_memory(const Comparison& c, std::vector<Claim>& claims) {
+  Claim claim = claim_on("less_memory");
+  const int64_t a = allotted_bytes(*c.a.record);
+  const int64_t b = allotted_bytes(*c.b.record);
+  if (a > 0 && b > 0) {
+    claim.mean_a = static_cast<double>(a);
+    claim.mean_b = static_cast<double>(b);
+    claim.difference = claim.mean_b - claim.mean_a;
+    claim.margin = 0.01 * std::max(claim.mean_a, claim.mean_b);
+    const bool is_same = std::abs(claim.difference) <= claim.margin;
+    claim.ground = is_same ? Ground::kEquivalent : b < a ? Ground::kCounted : Ground::kOpposite;
+    claim.verdict = !is_same && b < a ? Verdict::kSupported : Verdict::kNotSupported;
+  }
+  claims.push_back(std::move(claim));
+}
+
+/// J per token of the phase and source that both have; the first in A's order.
+void add_energy(const Comparison& c, std::vector<Claim>& claims) {
+  Claim claim = timed_claim(
+      c, "less_energy", [](const AnswerRecord&) { return std::optional<double>(); }, "joules_per_token");
+  if (claim.test == Test::kNone) {
+    const auto is_measured = [](const EnergyRecord& e) { return e.joules && e.n_tokens > 0; };
+    for (const EnergyRecord& a : c.a.record->energy) {
+      const auto b =
+          std::find_if(c.b.record->energy.begin(), c.b.record->energy.end(), [&](const EnergyRecord& e) {
+            return is_measured(e) && e.phase == a.phase && e.source == a.source;
+          });
+      if (!is_measured(a) || b == c.b.record->energy.end()) continue;
+      claim.mean_a = *a.joules / static_cast<double>(a.n_tokens);
+      claim.mean_b = *b->joules / static_cast<double>(b->n_tokens);
+      claim.difference = claim.mean_b - claim.mean_a;
+      claim.margin = margin_for(claim);
+      claim.n = claim.n_b = 1;
+      claim.ground = Ground::kOneReading;
+      break;
+    }
+  }
+  claims.push_back(std::move(claim));
+}
+
+struct Attempts {
+  int64_t n = 0, n_failed = 0;
+};
+Attempts attempts_of(const RunRecord& record) {
+  Attempts attempts{static_cast<int64_t>(record.items.size()), static_cast<int64_t>(record.failures.size())};
+  if (record.stability) {
+    attempts.n += record.stability->n_repeats;
+    attempts.n_failed +=
+        record.stability->n_errors + record.stability->n_crashes + record.stability->n_nonfinite;
+  }
+  return attempts;
+}
+
+/// Of both runs, and of what was tried alone: the upper bound of the rate is in the test's line.
+void add_failures(const Comparison& c, std::vector<Claim>& claims) {
+  Claim claim = claim_on("never_failed");
+  const Attempts a = attempts_of(*c.a.record);
+  const Attempts b = attempts_of(*c.b.record);
+  claim.n = a.n;
+  claim.n_b = b.n;
+  claim.mean_a = static_cast<double>(a.n_failed);
+  claim.mean_b = static_cast<double>(b.n_failed);
+  if (a.n > 0 && b.n > 0) {
+    const bool is_clean = a.n_failed == 0 && b.n_failed == 0;
+    claim.ground = Ground::kCounted;
+    claim.verdict = is_clean ? Verdict::kSupported : Verdict::kNotSupported;
+  }
+  claims.push_back(std::move(claim));
+}
+
+/// Holm's step-down correction over all claims that were tested.
+void correct(std::vector<Claim>& claims) {
+  std::vector<Claim*> tested;
+  for (Claim& claim : claims) {
+    if (claim.p) tested.push_back(&claim);
+  }
+  std::stable_sort(tested.begin(), tested.end(),
+                   [](const Claim* x, const Claim* y) { return *x->p < *y->p; });
+  double least = 0;
+  for (size_t i = 0; i < tested.size(); ++i) {
+    least = std::max(least, std::min(1.0, *tested[i]->p * static_cast<double>(tested.size() - i)));
+    tested[i]->p_holm = least;
+  }
+}
+
+/// The least p that a paired test of so many pairs can give.
+double least_p(const Claim& claim) {
+  if (claim.test == Test::kPaired)
+    return std::pow(2.0, 1 - static_cast<double>(std::min<int64_t>(claim.n, 60)));
+  const auto n = static_cast<double>(claim.n);
+  const auto m = static_cast<double>(claim.n_b);
+  return 2 * std::exp(std::lgamma(n + 1) + std::lgamma(m + 1) - std::lgamma(n + m + 1));
+}
+
+}  // namespace
+
+void judge(std::vector<Claim>& claims) {
+  correct(claims);
+  for (Claim& claim : claims) {
+    if (!claim.p) continue;
+    claim.verdict = Verdict::kUndecided;
+    const bool leaves_out_zero = claim.ci95 && (claim.ci95->low > 0 || claim.ci95->high < 0);
+    const bool is_small = claim.ci95 && claim.ci95->low >= -claim.margin && claim.ci95->high <= claim.margin;
+    if (*claim.p_holm < kAlpha && leaves_out_zero) {
+      const bool b_is_better = (claim.difference > 0) == claim.is_higher_better;
+      claim.verdict = b_is_better ? Verdict::kSupported : Verdict::kNotSupported;
+      claim.ground = b_is_better ? Ground::kTested : Ground::kOpposite;
+    } else if (is_small) {
+      claim.verdict = Verdict::kNotSupported;
+      claim.ground = Ground::kEquivalent;
+    } else {
+      claim.ground = !claim.ci95 || least_p(claim) >= kAlpha ? Ground::kTooFew : Ground::kNoEvidence;
+    }
+  }
+}
+
+std::vector<Claim> claims_of(const Comparison& comparison) {
+  std::vector<Claim> claims;
+  add_speed(comparison, claims);
+  add_scores(comparison, claims);
+  add_memory(comparison, claims);
+  add_energy(comparison, claims);
+  add_failures(comparison, claims);
+  judge(claims);
+  return claims;
+}
+
+}  // namespace chaski

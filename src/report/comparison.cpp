@@ -1,0 +1,241 @@
+#include "report/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+#include <unordered_map>
+
+#include "report/figures.h"
+#include "report/text_safety.h"
+
+namespace chaski {
+namespace {
+
+std::string pair_key(const AnswerRecord& item) { return fmt::format("{} {}", item.sample, item.id); }
+
+std::vector<AnswerPair> pair_answers(const RunRecord& a, const RunRecord& b) {
+  std::vector<AnswerPair> pairs;
+  std::unordered_map<std::string, size_t> place;
+  for (const AnswerRecord& item : a.items) {
+    if (place.emplace(pair_key(item), pairs.size()).second) pairs.push_back({&item, nullptr});
+  }
+  for (const AnswerRecord& item : b.items) {
+    const auto [at, is_new] = place.emplace(pair_key(item), pairs.size());
+    if (is_new) {
+      pairs.push_back({nullptr, &item});
+    } else if (pairs[at->second].b == nullptr) {
+      pairs[at->second].b = &item;
+    }
+  }
+  return pairs;
+}
+
+double mean_of(const std::vector<double>& values) {
+  return values.empty()
+             ? 0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// Facts of a group that tell two runs of the same model apart, best first.
+std::optional<std::string> telling_difference(const Comparison& comparison, bool is_b) {
+  const std::vector<Difference> all = differences(comparison, Lang::kEn);
+  for (const FactGroup group : {FactGroup::kTemplate, FactGroup::kFormat, FactGroup::kDevice,
+                                FactGroup::kModel, FactGroup::kSettings, FactGroup::kProgram}) {
+    for (const Difference& difference : all) {
+      if (difference.group != group) continue;
+      const std::string& value = is_b ? difference.b : difference.a;
+      const bool is_setting = group == FactGroup::kTemplate || group == FactGroup::kSettings;
+      return short_name(is_setting ? fmt::format("{} {}", difference.title, value) : value, 48);
+    }
+  }
+  return std::nullopt;
+}
+
+void name_runs(Comparison& comparison) {
+  comparison.a.name = model_name(*comparison.a.record);
+  comparison.b.name = model_name(*comparison.b.record);
+  if (comparison.a.name != comparison.b.name) return;
+  const auto of_a = telling_difference(comparison, false);
+  const auto of_b = telling_difference(comparison, true);
+  if (of_a) comparison.a.name += " · " + *of_a;
+  if (of_b) comparison.b.name += " · " + *of_b;
+}
+
+std::string list_text(const std::vector<std::string>& parts, Lang lang) {
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) text += i + 1 == parts.size() ? tr(lang, " and ", "和") : tr(lang, ", ", "、");
+    text += parts[i];
+  }
+  return text;
+}
+
+void warn_of_groups(const std::vector<Difference>& all, Lang lang, std::vector<std::string>& warnings) {
+  std::set<FactGroup> groups;
+  for (const Difference& difference : all) groups.insert(difference.group);
+  for (const FactGroup group : {FactGroup::kQuestions, FactGroup::kScoring, FactGroup::kNone})
+    groups.erase(group);
+  if (groups == std::set<FactGroup>{FactGroup::kModel, FactGroup::kFormat}) {
+    warnings.emplace_back(
+        tr(lang,
+           "The model and its weight format both differ. Unless both files hold the same model "
+           "stored in two ways, no result can be put down to one of them.",
+           "模型与权重格式都不同。除非两个文件是同一模型的两种存储方式，否则结果的差异不能归因于其中一项。"));
+    return;
+  }
+  if (groups.size() < 2) return;
+  std::vector<std::string> titles;
+  for (const FactGroup group : groups) titles.emplace_back(title_of(group, lang));
+  warnings.push_back(trf(
+      lang, "{} things differ at once: {}. A difference in the results cannot be put down to one of them.",
+      "有 {} 项同时不同：{}。结果的差异不能归因于其中某一项。", titles.size(), list_text(titles, lang)));
+}
+
+void warn_of_length(const Comparison& c, Lang lang, std::vector<std::string>& warnings) {
+  const PairedFigures tokens = paired_figures(c.pairs, [](const AnswerRecord& item) {
+    return std::optional<double>(static_cast<double>(item.n_tokens()));
+  });
+  const double of_a = mean_of(tokens.a);
+  const double of_b = mean_of(tokens.b);
+  if (tokens.empty() || std::abs(of_a - of_b) <= 0.1 * std::max(of_a, of_b)) return;
+  warnings.push_back(
+      trf(lang,
+          "Answers differ in length: {} tokens on average in A, {} in B. Seconds per question then "
+          "compare lengths as well as speed; time per token compares speed.",
+          "回答长度不同：A 平均 {} 词元，B 平均 {} "
+          "词元。此时每题用时同时反映长度与速度；比较速度请看每词元时间。",
+          figure(of_a), figure(of_b)));
+}
+
+}  // namespace
+
+std::string Comparison::side_name(bool is_b) const {
+  return fmt::format("{} ({})", is_b ? "B" : "A", run(is_b).name);
+}
+
+std::vector<Difference> differences(const Comparison& comparison, Lang lang) {
+  std::vector<Difference> found;
+  const std::vector<Fact> of_a = facts_of(*comparison.a.record, lang);
+  const std::vector<Fact> of_b = facts_of(*comparison.b.record, lang);
+  const auto value_in = [](const std::vector<Fact>& facts, const std::string& title) {
+    const auto at =
+        std::find_if(facts.begin(), facts.end(), [&](const Fact& fact) { return fact.title == title; });
+    return at == facts.end() ? std::string("–") : at->value;
+  };
+  for (const Fact& fact : of_a) {
+    const std::string other = value_in(of_b, fact.title);
+    if (fact.group != FactGroup::kNone && fact.value != other) {
+      found.push_back({fact.group, fact.title, fact.value, other});
+    }
+  }
+  for (const Fact& fact : of_b) {
+    if (fact.group != FactGroup::kNone && value_in(of_a, fact.title) == "–" && fact.value != "–") {
+      found.push_back({fact.group, fact.title, "–", fact.value});
+    }
+  }
+  return found;
+}
+
+std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
+  std::vector<std::string> warnings;
+  const std::vector<Difference> all = differences(c, lang);
+  const auto differs = [&](FactGroup group) {
+    return std::any_of(all.begin(), all.end(), [&](const Difference& d) { return d.group == group; });
+  };
+  warn_of_groups(all, lang, warnings);
+  if (c.a.record->kind != c.b.record->kind) {
+    warnings.emplace_back(tr(lang, "The runs are of different kinds: only what both measured is compared.",
+                             "两次运行类型不同：只比较双方都有的项目。"));
+  }
+  if (differs(FactGroup::kQuestions)) {
+    warnings.emplace_back(
+        tr(lang, "The runs did not ask the same questions: only questions with the same id are paired.",
+           "两次运行的题目不同：只配对编号相同的题。"));
+  }
+  if (differs(FactGroup::kScoring)) {
+    warnings.emplace_back(tr(lang, "The answers were scored by different rules: their scores do not compare.",
+                             "两边的评分规则不同：分数不可直接比较。"));
+  }
+  const auto n_unpaired = std::count_if(c.pairs.begin(), c.pairs.end(), [](const AnswerPair& pair) {
+    return pair.a == nullptr || pair.b == nullptr;
+  });
+  if (n_unpaired > 0) {
+    warnings.push_back(trf(lang, "{} of {} answers have no counterpart in the other run.",
+                           "{} 个回答（共 {} 个）在另一次运行中没有对应。", n_unpaired, c.pairs.size()));
+  }
+  warn_of_length(c, lang, warnings);
+  const auto n_questions =
+      paired_figures(c.pairs, [](const AnswerRecord&) { return std::optional<double>(0); }).a.size();
+  if (n_questions > 0 && n_questions < 20) {
+    warnings.push_back(trf(lang,
+                           "{} questions are few: only large and steady differences can be told from chance. "
+                           "Below six, none can.",
+                           "只有 {} 道题：只有大而一致的差异才能与偶然区分；少于六题时任何差异都不能。",
+                           n_questions));
+  }
+  return warnings;
+}
+
+PairedFigures paired_figures(const std::vector<AnswerPair>& pairs, const FigureOf& figure_of) {
+  struct Sums {
+    double a = 0, b = 0;
+    int64_t n = 0;
+  };
+  std::vector<Sums> sums;
+  std::unordered_map<std::string, size_t> place;
+  for (const AnswerPair& pair : pairs) {
+    if (pair.a == nullptr || pair.b == nullptr) continue;
+    const std::optional<double> of_a = figure_of(*pair.a);
+    const std::optional<double> of_b = figure_of(*pair.b);
+    if (!of_a || !of_b) continue;
+    const auto [at, is_new] = place.emplace(pair.a->id, sums.size());
+    if (is_new) sums.emplace_back();
+    Sums& of_question = sums[at->second];
+    of_question.a += *of_a;
+    of_question.b += *of_b;
+    ++of_question.n;
+  }
+  PairedFigures figures;
+  for (const Sums& of_question : sums) {
+    figures.a.push_back(of_question.a / static_cast<double>(of_question.n));
+    figures.b.push_back(of_question.b / static_cast<double>(of_question.n));
+  }
+  return figures;
+}
+
+std::map<std::string, PairedFigures> paired_scores(const Comparison& comparison) {
+  std::map<std::string, PairedFigures> figures;
+  if (!comparison.scorer) return figures;
+  const std::map<std::string, double> of_a = question_scores(*comparison.a.record, *comparison.scorer);
+  const std::map<std::string, double> of_b = question_scores(*comparison.b.record, *comparison.scorer);
+  std::set<std::string> seen;
+  for (const AnswerPair& pair : comparison.pairs) {
+    const AnswerRecord& item = pair.any();
+    if (!seen.insert(item.id).second) continue;
+    const auto score_a = of_a.find(item.id);
+    const auto score_b = of_b.find(item.id);
+    if (score_a == of_a.end() || score_b == of_b.end()) continue;
+    for (const std::string& type : {std::string(), item.type}) {
+      figures[type].a.push_back(score_a->second);
+      figures[type].b.push_back(score_b->second);
+    }
+  }
+  return figures;
+}
+
+Comparison compare(const RunRecord& a, const RunRecord& b, std::string source_a, std::string source_b) {
+  Comparison comparison;
+  comparison.a = {&a, "a", {}, std::move(source_a)};
+  comparison.b = {&b, "b", {}, std::move(source_b)};
+  name_runs(comparison);
+  comparison.pairs = pair_answers(a, b);
+  const RunRecord* records[] = {&a, &b};
+  comparison.scorer = main_scorer(records);
+  const std::string suite = suite_name(a);
+  if (!suite.empty() && suite == suite_name(b)) comparison.published = published_for(suite);
+  comparison.claims = claims_of(comparison);
+  return comparison;
+}
+
+}  // namespace chaski

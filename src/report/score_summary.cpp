@@ -1,0 +1,96 @@
+#include "report/score_summary.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace chaski {
+namespace {
+
+constexpr size_t kLeastForInterval = 6;
+
+double mean_of(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+std::optional<double> value_of(const ScoreRecord& score, ScoreKind kind) {
+  if (kind == ScoreKind::kPoints) return score.score ? std::optional<double>(*score.score) : std::nullopt;
+  return score.is_correct ? std::optional<double>(*score.is_correct ? 1 : 0) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ScorerChoice> main_scorer(std::span<const RunRecord* const> records) {
+  std::optional<ScorerChoice> best;
+  int64_t most = 0;
+  for (const ScoreKind kind : {ScoreKind::kPoints, ScoreKind::kRight}) {
+    std::map<std::string, std::vector<int64_t>> counts;
+    for (size_t i = 0; i < records.size(); ++i) {
+      for (const ScoreRecord& score : records[i]->scores) {
+        if (!value_of(score, kind)) continue;
+        std::vector<int64_t>& of_scorer = counts[score.scorer];
+        of_scorer.resize(records.size());
+        ++of_scorer[i];
+      }
+    }
+    for (const auto& [scorer, of_records] : counts) {
+      const int64_t least = *std::min_element(of_records.begin(), of_records.end());
+      if (least > most) {
+        most = least;
+        best = {scorer, kind};
+      }
+    }
+    if (best) return best;
+  }
+  return best;
+}
+
+std::map<std::string, double> question_scores(const RunRecord& record, const ScorerChoice& choice) {
+  std::map<std::string, std::vector<double>> by_question;
+  for (const ScoreRecord& score : record.scores) {
+    if (score.scorer != choice.scorer) continue;
+    if (const auto value = value_of(score, choice.kind)) by_question[score.id].push_back(*value);
+  }
+  std::map<std::string, double> means;
+  for (const auto& [id, values] : by_question) means[id] = mean_of(values);
+  return means;
+}
+
+std::vector<std::string> types_of(const RunRecord& record) {
+  std::vector<std::string> types;
+  std::unordered_set<std::string> seen;
+  for (const AnswerRecord& item : record.items) {
+    if (seen.insert(item.type).second) types.push_back(item.type);
+  }
+  return types;
+}
+
+TypeScore mean_score(std::string type, const std::vector<double>& scores) {
+  TypeScore summary{std::move(type), static_cast<int64_t>(scores.size()), 0, std::nullopt};
+  if (scores.empty()) return summary;
+  summary.mean = mean_of(scores);
+  if (scores.size() >= kLeastForInterval) summary.ci95 = bootstrap_interval(scores, mean_of);
+  return summary;
+}
+
+std::vector<TypeScore> scores_by_type(const RunRecord& record, const ScorerChoice& choice) {
+  std::unordered_map<std::string, std::string> type_of_question;
+  for (const AnswerRecord& item : record.items) type_of_question.emplace(item.id, item.type);
+  std::vector<double> all;
+  std::unordered_map<std::string, std::vector<double>> by_type;
+  for (const auto& [id, score] : question_scores(record, choice)) {
+    all.push_back(score);
+    const auto type = type_of_question.find(id);
+    if (type != type_of_question.end()) by_type[type->second].push_back(score);
+  }
+  std::vector<TypeScore> summaries;
+  if (all.empty()) return summaries;
+  summaries.push_back(mean_score("", all));
+  for (const std::string& type : types_of(record)) {
+    if (by_type.count(type) > 0) summaries.push_back(mean_score(type, by_type[type]));
+  }
+  return summaries;
+}
+
+}  // namespace chaski
