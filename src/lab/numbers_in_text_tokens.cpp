@@ -71,16 +71,20 @@ const NumberWord* find_word(const Table& table, std::string_view text) {
   return nullptr;
 }
 
-std::optional<int64_t> times(int64_t a, int64_t b) {
-  int64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
-  return product;
-}
-std::optional<int64_t> plus(int64_t a, int64_t b) {
-  int64_t sum = 0;
-  if (__builtin_add_overflow(a, b, &sum)) return std::nullopt;
-  return sum;
-}
+/// Whole numbers that remember whether one did not fit.
+struct Checked {
+  bool fits = true;
+  int64_t sum(int64_t a, int64_t b) {
+    int64_t result = 0;
+    if (__builtin_add_overflow(a, b, &result)) fits = false;
+    return fits ? result : 0;
+  }
+  int64_t product(int64_t a, int64_t b) {
+    int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result)) fits = false;
+    return fits ? result : 0;
+  }
+};
 
 /// A number read off the front of a text; size 0 where there is none, no value where it does not fit.
 struct Read {
@@ -115,14 +119,11 @@ Read read_digits(std::string_view text) {
       fraction.pop_back();
     }
   }
-  std::optional<int64_t> num = 0;
-  int64_t den = 1;
-  for (const char c : digits + fraction) {
-    if (num) num = times(*num, 10);
-    if (num) num = plus(*num, c - '0');
-  }
+  Checked checked;
+  int64_t num = 0, den = 1;
+  for (const char c : digits + fraction) num = checked.sum(checked.product(num, 10), c - '0');
   for (size_t i = 0; i < fraction.size(); ++i) den *= 10;
-  if (num) read.value = make_rational(*num, den);
+  if (checked.fits) read.value = make_rational(num, den);
   return read;
 }
 
@@ -131,48 +132,44 @@ class HanNumeral {
  public:
   void digit(int64_t value) {
     ++n_parts_;
-    const bool is_in_row = !has_power_ && digit_;  // "二〇二四"
-    if (!is_in_row && digit_.value_or(0) != 0) fits_ = false;
-    digit_ = keep(plus(is_in_row ? keep(times(*digit_, 10)) : 0, value));
+    const bool is_in_row = !has_power_ && has_digit_;  // "二〇二四"
+    if (!is_in_row && digit_ != 0) checked_.fits = false;
+    digit_ = is_in_row ? checked_.sum(checked_.product(digit_, 10), value) : value;
+    has_digit_ = true;
   }
   /// 十, 百, 千; false where it has nothing to multiply.
   bool power(int64_t value) {
-    if (value > 10 && !digit_) return false;
-    section_ = keep(plus(section_, keep(times(digit_.value_or(1), value))));
+    if (value > 10 && !has_digit_) return false;
+    section_ = checked_.sum(section_, checked_.product(has_digit_ ? digit_ : 1, value));
     end_part();
     return true;
   }
   /// 万, 亿.
   bool big_power(int64_t value) {
     if (n_parts_ == 0) return false;
-    const int64_t part = keep(plus(section_, digit_.value_or(0)));
-    total_ = value < last_big_ ? keep(plus(total_, keep(times(part, value))))
-                               : keep(times(keep(plus(total_, part)), value));
+    const int64_t part = checked_.sum(section_, digit_);
+    total_ = value < last_big_ ? checked_.sum(total_, checked_.product(part, value))
+                               : checked_.product(checked_.sum(total_, part), value);
     section_ = 0;
     last_big_ = value;
     end_part();
     return true;
   }
-  std::optional<int64_t> value() {
-    const int64_t value = keep(plus(total_, keep(plus(section_, digit_.value_or(0)))));
-    return fits_ ? std::optional<int64_t>(value) : std::nullopt;
-  }
+  int64_t value() { return checked_.sum(total_, checked_.sum(section_, digit_)); }
+  bool fits() const { return checked_.fits; }
   int n_parts() const { return n_parts_; }
 
  private:
-  int64_t keep(std::optional<int64_t> value) {
-    if (!value) fits_ = false;
-    return value.value_or(0);
-  }
   void end_part() {
-    digit_.reset();
+    digit_ = 0;
+    has_digit_ = false;
     has_power_ = true;
     ++n_parts_;
   }
 
-  int64_t total_ = 0, section_ = 0, last_big_ = 0;
-  std::optional<int64_t> digit_;
-  bool has_power_ = false, fits_ = true;
+  Checked checked_;
+  int64_t total_ = 0, section_ = 0, last_big_ = 0, digit_ = 0;
+  bool has_digit_ = false, has_power_ = false;
   int n_parts_ = 0;
 };
 
@@ -194,8 +191,8 @@ Read read_han(std::string_view text) {
   }
   if (read.size == 0) return read;
   read.is_weak = numeral.n_parts() == 1;
-  std::optional<int64_t> total = numeral.value();
-  int64_t den = 1;
+  int64_t total = numeral.value(), den = 1;
+  Checked checked{numeral.fits()};
   constexpr std::string_view kPoint = "点";
   if (text.substr(read.size).starts_with(kPoint) &&
       find_word(kHanDigits, text.substr(read.size + kPoint.size())) != nullptr) {
@@ -204,13 +201,12 @@ Read read_han(std::string_view text) {
     read.decimals = 0;
     while (const NumberWord* word = find_word(kHanDigits, text.substr(read.size))) {
       read.size += word->word.size();
-      if (++read.decimals > kMaxDecimals) total.reset();
-      if (total) total = times(*total, 10);
-      if (total) total = plus(*total, word->value);
-      den = total ? den * 10 : 1;
+      if (++read.decimals > kMaxDecimals) checked.fits = false;
+      total = checked.sum(checked.product(total, 10), word->value);
+      den = checked.product(den, 10);
     }
   }
-  if (total) read.value = make_rational(*total, den);
+  if (checked.fits) read.value = make_rational(total, den);
   return read;
 }
 
@@ -248,10 +244,10 @@ Read read_english(std::string_view text) {
 Read scaled(Read read, int64_t power, size_t more) {
   read.size += more;
   read.is_weak = false;
-  if (read.value) {
-    const auto num = times(read.value->num, power);
-    read.value = num ? make_rational(*num, read.value->den) : std::nullopt;
-  }
+  if (!read.value) return read;
+  Checked checked;
+  const int64_t num = checked.product(read.value->num, power);
+  read.value = checked.fits ? make_rational(num, read.value->den) : std::nullopt;
   return read;
 }
 
@@ -270,9 +266,9 @@ Read with_powers(Read read, std::string_view text) {
       const std::string_view after = rest.substr(more.size);
       const NumberWord* smaller = more.size > 0 ? find_word(kHanPowers, after) : nullptr;
       if (smaller != nullptr && more.value && read.value && more.value->den == 1 && read.value->den == 1) {
-        const auto part = times(more.value->num, smaller->value);
-        const auto sum = part ? plus(read.value->num, *part) : std::nullopt;
-        read.value = sum ? std::optional<Rational>(Rational{*sum, 1}) : std::nullopt;
+        Checked checked;
+        const int64_t sum = checked.sum(read.value->num, checked.product(more.value->num, smaller->value));
+        read.value = checked.fits ? make_rational(sum, 1) : std::nullopt;
         read.size += more.size + smaller->word.size();
       }
       continue;
@@ -287,8 +283,9 @@ Read with_powers(Read read, std::string_view text) {
 
 std::optional<Rational> quotient(const std::optional<Rational>& a, const std::optional<Rational>& b) {
   if (!a || !b || b->num == 0) return std::nullopt;
-  const auto num = times(a->num, b->den), den = times(a->den, b->num);
-  return num && den ? make_rational(*num, *den) : std::nullopt;
+  Checked checked;
+  const int64_t num = checked.product(a->num, b->den), den = checked.product(a->den, b->num);
+  return checked.fits ? make_rational(num, den) : std::nullopt;
 }
 
 /// Reads tokens off the front of a plain text, one at a time.
@@ -423,9 +420,9 @@ class Lexer {
       parts_of(part, after.substr(joint));
     }
     if (!part.value || part.value->num <= 0 || part.value->num >= part.value->den) return;
-    const auto whole = times(read.value->num, part.value->den);
-    const auto num = whole ? plus(*whole, part.value->num) : std::nullopt;
-    read.value = num ? make_rational(*num, part.value->den) : std::nullopt;
+    Checked checked;
+    const int64_t num = checked.sum(checked.product(read.value->num, part.value->den), part.value->num);
+    read.value = checked.fits ? make_rational(num, part.value->den) : std::nullopt;
     read.size += joint + part.size;
     read.is_weak = false;
   }
