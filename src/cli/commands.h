@@ -17,6 +17,7 @@ void add_bench(CLI::App& app, Context& context);
 void add_bench_children(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
+void add_history(CLI::App& app, Context& context);
 void add_quantize(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);
 

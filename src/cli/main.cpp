@@ -106,6 +106,7 @@ void run_command_line(int argc, char** argv, Context& context) {
   add_bench_children(app, context);
   add_compare(app, context);
   add_report(app, context);
+  add_history(app, context);
   add_quantize(app, context);
   add_convert(app, context);
   add_help_and_version(app, context);

@@ -147,7 +147,7 @@ struct RunStore::State {
   void make_if_new() const {
     if (number("PRAGMA page_count") > 0) return;
     Transaction transaction(*this);
-    if (number("PRAGMA page_count") > 0) return;
+    if (number("SELECT count(*) FROM sqlite_schema") > 0) return;
     run(kTable);
     run(fmt::format("PRAGMA application_id = {}", kApplicationId));
     run(fmt::format("PRAGMA user_version = {}", kSchemaVersion));

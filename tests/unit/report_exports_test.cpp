@@ -1,0 +1,75 @@
+// Exports as other programs read them: every figure is there, and text stays text.
+#include "report/exports.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "support/full_record.h"
+
+namespace chaski {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+std::vector<ExportedRun> full_run() { return {{"7", tests::full_record()}}; }
+
+/// Lines of the CSV that hold `part`.
+int64_t n_lines_with(const std::string& csv, std::string_view part) {
+  int64_t n = 0;
+  for (size_t at = 0; at < csv.size();) {
+    const size_t end = csv.find('\n', at);
+    if (csv.substr(at, end - at).find(part) != std::string::npos) ++n;
+    at = end + 1;
+  }
+  return n;
+}
+
+TEST(Exports, JsonIsAListOfWholeRecords) {
+  const OrderedJson json = parse_ordered_json(json_of_runs(full_run()), "export");
+  ASSERT_EQ(json.size(), 1u);
+  EXPECT_EQ(to_json_text(json[0]), to_json_text(to_json(tests::full_record())));
+  EXPECT_TRUE(parse_ordered_json(json_of_runs({}), "export").empty());
+}
+
+TEST(Exports, CsvHasALineForEachFigureWithTheFactsOfItsRun) {
+  const std::string csv = csv_of_runs(full_run());
+  EXPECT_THAT(csv, testing::StartsWith("run,kind,started_at,model,model_hash,suite,"));
+  EXPECT_EQ(n_lines_with(csv, ",summary,"), 11);
+  EXPECT_EQ(n_lines_with(csv, ",metric,"), 2);
+  EXPECT_EQ(n_lines_with(csv, ",item,seconds,"), 3);
+  EXPECT_EQ(n_lines_with(csv, ",score,"), 2);
+  EXPECT_EQ(n_lines_with(csv, ",stability,"), 8);
+  EXPECT_THAT(csv, HasSubstr("7,eval,2026-01-02T03:04:05Z,default,"));
+  EXPECT_THAT(csv, HasSubstr(",metric,ttft_s,,,0.2,s,3,,"));
+  const auto n_commas = [](std::string_view line) { return std::count(line.begin(), line.end(), ','); };
+  const std::string_view first = std::string_view(csv).substr(0, csv.find('\n'));
+  const size_t at = csv.find("7,eval");
+  EXPECT_EQ(n_commas(first), n_commas(csv.substr(at, csv.find('\n', at) - at)));
+}
+
+TEST(Exports, H116ATextThatASpreadsheetWouldRunIsPrefixedAndANegativeNumberIsNot) {
+  std::vector<ExportedRun> runs = full_run();
+  runs[0].record.model.id = "=HYPERLINK(\"http://x\")";
+  runs[0].record.failures[0].message = "@SUM(A1), \"two\"\nlines";
+  const std::string csv = csv_of_runs(runs);
+  EXPECT_THAT(csv, HasSubstr(",\"'=HYPERLINK(\"\"http://x\"\")\","));
+  EXPECT_THAT(csv, HasSubstr("\"'@SUM(A1), \"\"two\"\"\nlines\""));
+  EXPECT_THAT(csv, HasSubstr("rss_growth_bytes,,,-4096,B"));
+}
+
+TEST(Exports, H116SqlQuotesWhatIsQuotedAndWritesControlCharactersAsBytes) {
+  std::vector<ExportedRun> runs = full_run();
+  runs[0].record.model.id = "o'clock'); DROP TABLE runs; --";
+  runs[0].record.items[0].answer = std::string("a\0b\r'", 5);
+  const std::string sql = sql_of_runs(runs);
+  EXPECT_THAT(sql, HasSubstr("'o''clock''); DROP TABLE runs; --'"));
+  EXPECT_THAT(sql, HasSubstr("CAST(x'6100620d27' AS TEXT)"));
+  EXPECT_THAT(sql, Not(HasSubstr(std::string(1, '\0'))));
+  EXPECT_THAT(sql, HasSubstr("INSERT INTO figures VALUES('7','metric','ttft_s',NULL,NULL,0.2,'s',3,"));
+}
+
+}  // namespace
+}  // namespace chaski
