@@ -2,6 +2,7 @@
 // lab/bench_plan.h; what the figures mean: docs/en/metrics.md.
 #include "base/error.h"
 #include "cli/bench_run.h"
+#include "cli/bench_url.h"
 #include "cli/commands.h"
 #include "cli/run_arguments.h"
 #include "cli/terminal.h"
@@ -14,6 +15,7 @@ constexpr int64_t kMostRuns = 1'000'000;
 
 struct BenchOptions {
   BenchJob job;
+  UrlBenchOptions url;
   std::string output = "table";
 };
 
@@ -46,6 +48,20 @@ void bench(const BenchOptions& options, const Context& context) {
   print_records(records, options.output, context);
 }
 
+/// The server that --url names.
+void bench_server(const BenchOptions& options, const Context& context) {
+  UrlBenchOptions url = options.url;
+  const BenchPlan& plan = options.job.plan;
+  if (plan.n_prompt.size() != 1 || plan.n_gen.size() != 1) {
+    throw Error(ErrorCode::kUsage, "bench", "--url: expected one length of prompts and one of answers");
+  }
+  url.plan.n_prompt = plan.n_prompt.front();
+  url.plan.n_gen = plan.n_gen.front();
+  url.plan.n_repeats = plan.n_repeats;
+  url.output = options.output;
+  bench_url(std::move(url), context);
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Context& context) {
@@ -60,8 +76,7 @@ void add_bench(CLI::App& app, Context& context) {
     add(flags, value, en, zh)->delimiter(',')->allow_extra_args(false);
   };
   add("MODEL", job.models, "models, measured by turns: folders, .gguf files, names or synthetic:SHAPE@FORMAT",
-      "待测模型（轮流测量）：目录、.gguf 文件、名称或 synthetic:形状@格式")
-      ->required();
+      "待测模型（轮流测量）：目录、.gguf 文件、名称或 synthetic:形状@格式");
   add_list("-p,--n-prompt", job.plan.n_prompt,
            "tokens of the prompt, or several lengths, as 128,512; 0: no prefill is measured; by default 512",
            "提示词的词元数，可给出多个，如 128,512；0 表示不测预填充；默认 512");
@@ -94,10 +109,19 @@ void add_bench(CLI::App& app, Context& context) {
   add("-o,--output", options->output, "table, md, csv, json or jsonl",
       "输出格式：table、md、csv、json 或 jsonl")
       ->check(CLI::IsMember({"table", "md", "csv", "json", "jsonl"}));
+  add_url_options(*command, context, options->url);
+  for (const char* name : {"--depth", "--sequences", "--speculate", "--loads", "--soak", "--profile"}) {
+    command->get_option("--url")->excludes(name);
+  }
   add_model_options(*command, context, job.where, false);
   command->get_option("--ctx")->group("");  // -p, -n and -d say what is needed
-  command->callback(
-      [options, &context] { context.action = [options, &context] { bench(*options, context); }; });
+  command->callback([options, &context] {
+    if (options->url.plan.url.empty() && options->job.models.empty())
+      throw CLI::RequiredError("MODEL, or --url,");
+    context.action = [options, &context] {
+      options->url.plan.url.empty() ? bench(*options, context) : bench_server(*options, context);
+    };
+  });
 }
 
 }  // namespace chaski::cli

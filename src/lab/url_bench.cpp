@@ -218,6 +218,7 @@ std::string url_bench_body(const UrlBenchPlan& plan, const UrlBenchRun& run, int
   json["temperature"] = 0;
   json["stream"] = true;
   json["stream_options"] = {{"include_usage", true}};
+  if (plan.asks_chunk_usage) json["stream_options"]["continuous_usage_stats"] = true;
   return to_json_text(json);
 }
 

@@ -23,6 +23,7 @@ struct UrlBenchPlan {
   int64_t n_repeats = 6;   ///< requests of each lane, one after the other, and one before that is not counted
   int64_t concurrency = 1;  ///< lanes at once
   double stall_timeout_s = 120;
+  bool asks_chunk_usage = false;  ///< for the tokens of each chunk, which some servers refuse
 
   /// Throws Error(kUsage) naming what is out of range.
   void validate() const;
