@@ -59,6 +59,7 @@ class BenchGroup {
     where_.draft = "none";
     where_.n_sequences = 1;
     if (where_.context == 0) where_.context = job.plan.context();
+    if (job.n_soak > 0) where_.context = std::max(where_.context, kProseTokens + soak_tokens());
   }
 
   /// The first failure of a model; null: none.
@@ -241,18 +242,21 @@ class BenchGroup {
     record.fallback_rate->by_ops = share(fallback->n_fallback_kinds(), fallback->n_kinds());
   }
 
+  int64_t soak_tokens() const {
+    const std::vector<int64_t>& n_gen = job_.plan.n_gen;
+    return n_gen.empty() || n_gen[0] == 0 ? kSoakTokens : n_gen[0];
+  }
+
   /// What is not timed: traced ops, with the model still loaded; the soak, when all of them are gone.
   void measure_after(Subject& subject) {
     if (job_.profiles) trace(subject);
     if (job_.n_soak == 0) return;
     for (Subject& other : subjects_) other.model.reset();
     Progress progress(std::string(tr(context_.lang, "repeating", "重复运行")));
-    const int64_t n_tokens = std::max(job_.plan.n_gen.empty() ? 0 : job_.plan.n_gen[0], int64_t{0});
     subject.record.stability = soak(
         [&](int64_t n) {
           return arguments("soak-worker",
-                           {"--repeats", std::to_string(n), "--tokens",
-                            std::to_string(n_tokens > 0 ? n_tokens : kSoakTokens)},
+                           {"--repeats", std::to_string(n), "--tokens", std::to_string(soak_tokens())},
                            subject.name);
         },
         job_.n_soak, context_.cancel, [&](int64_t done, int64_t total) { progress.show(done, total); });

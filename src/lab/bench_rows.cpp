@@ -30,11 +30,16 @@ double counted(const BenchTest& test, double tokens_per_s) {
   return tokens_per_s * static_cast<double>(test.n_tokens()) / static_cast<double>(test.n_gen);
 }
 
-/// "llama 1.2B q4_0 98%": family, parameters, types of the weights.
-std::string model_type(const ModelFacts& model) {
+/// "llama 1.2B q4_0 98%": family, parameters, types of the weights. Readers take rows for the same test that
+/// are alike in the columns they know, so what those cannot say stands here.
+std::string model_type(const ModelFacts& model, const BenchTest& test) {
   const auto n = static_cast<double>(model.n_parameters);
   const std::string size = n >= 1e9 ? fmt::format("{:.1f}B", n / 1e9) : fmt::format("{:.0f}M", n / 1e6);
-  return fmt::format("llama {} {}{}", size, model.weights, model.is_synthetic ? " (random weights)" : "");
+  std::string text =
+      fmt::format("llama {} {}{}", size, model.weights, model.is_synthetic ? " (random weights)" : "");
+  if (test.n_sequences > 1) text += fmt::format(" × {} sequences", test.n_sequences);
+  if (test.kind == TestKind::kSpeculative) text += ", n-gram speculation";
+  return text;
 }
 
 std::string upper(std::string text) {
@@ -64,7 +69,7 @@ OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetri
   row["gpu_info"] = r.machine.accelerator;
   row["backends"] = upper(r.device.device_kind);
   row["model_filename"] = r.model.path.empty() ? r.model.id : r.model.path;
-  row["model_type"] = model_type(r.model);
+  row["model_type"] = model_type(r.model, test);
   row["model_size"] = r.model.weight_bytes;
   row["model_n_params"] = r.model.n_parameters;
   row["n_batch"] = n_rows;
