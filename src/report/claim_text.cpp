@@ -155,7 +155,7 @@ std::string claim_test(const Claim& claim, Lang lang) {
                : std::string(tr(lang, "no test", "未检验"));
   }
   std::string text =
-      claim.test == Test::kPaired
+      claim.test == TestMethod::kPaired
           ? trf(lang, "Paired sign-flip permutation test, {} questions", "配对符号翻转置换检验，{} 题",
                 claim.n)
           : trf(lang, "Permutation test, {} and {} samples", "置换检验，{} 与 {} 个样本", claim.n, claim.n_b);

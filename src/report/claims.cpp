@@ -76,7 +76,7 @@ PairedTest mirrored(const std::vector<double>& a, const std::vector<double>& b, 
   return result;
 }
 
-void fill_test(Claim& claim, const std::vector<double>& a, const std::vector<double>& b, Test test) {
+void fill_test(Claim& claim, const std::vector<double>& a, const std::vector<double>& b, TestMethod test) {
   if (a.empty() || b.empty()) return;
   claim.test = test;
   claim.mean_a = mean_of(a);
@@ -89,7 +89,7 @@ void fill_test(Claim& claim, const std::vector<double>& a, const std::vector<dou
     claim.ground = Ground::kOneReading;
     return;
   }
-  const PairedTest result = mirrored(a, b, test == Test::kPaired);
+  const PairedTest result = mirrored(a, b, test == TestMethod::kPaired);
   claim.ci95 = result.ci95;
   claim.p = result.p_value;
   claim.ground = Ground::kNoEvidence;
@@ -107,7 +107,7 @@ Claim timed_claim(const Comparison& c, std::string_view topic, const FigureOf& f
   Claim claim = claim_on(topic);
   const PairedFigures figures = paired_figures(c.pairs, figure_of);
   if (!figures.empty()) {
-    fill_test(claim, figures.a, figures.b, Test::kPaired);
+    fill_test(claim, figures.a, figures.b, TestMethod::kPaired);
     return claim;
   }
   const NamedMetric* a = metric_of(*c.a.record, metric_name);
@@ -118,7 +118,7 @@ Claim timed_claim(const Comparison& c, std::string_view topic, const FigureOf& f
   for (std::vector<double>* samples : {&of_a, &of_b}) {
     for (double& sample : *samples) sample *= scale;
   }
-  fill_test(claim, of_a, of_b, Test::kUnpaired);
+  fill_test(claim, of_a, of_b, TestMethod::kUnpaired);
   return claim;
 }
 
@@ -164,7 +164,7 @@ void add_scores(const Comparison& c, std::vector<Claim>& claims) {
     const auto at = scores.find(type);
     if (at == scores.end()) continue;
     Claim claim = claim_on(topic, type);
-    fill_test(claim, at->second.a, at->second.b, Test::kPaired);
+    fill_test(claim, at->second.a, at->second.b, TestMethod::kPaired);
     claims.push_back(std::move(claim));
   }
 }
@@ -198,7 +198,7 @@ void add_memory(const Comparison& c, std::vector<Claim>& claims) {
 void add_energy(const Comparison& c, std::vector<Claim>& claims) {
   Claim claim = timed_claim(
       c, "less_energy", [](const AnswerRecord&) { return std::optional<double>(); }, "joules_per_token");
-  if (claim.test == Test::kNone) {
+  if (claim.test == TestMethod::kNone) {
     const auto is_measured = [](const EnergyRecord& e) { return e.joules && e.n_tokens > 0; };
     for (const EnergyRecord& a : c.a.record->energy) {
       const auto b =
@@ -265,7 +265,7 @@ void correct(std::vector<Claim>& claims) {
 
 /// The least p that a paired test of so many pairs can give.
 double least_p(const Claim& claim) {
-  if (claim.test == Test::kPaired)
+  if (claim.test == TestMethod::kPaired)
     return std::pow(2.0, 1 - static_cast<double>(std::min<int64_t>(claim.n, 60)));
   const auto n = static_cast<double>(claim.n);
   const auto m = static_cast<double>(claim.n_b);

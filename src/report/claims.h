@@ -27,7 +27,7 @@ enum class Ground {
   kCounted       ///< decided by counts that no repetition changes
 };
 
-enum class Test { kNone, kPaired, kUnpaired };
+enum class TestMethod { kNone, kPaired, kUnpaired };
 
 /// "B is better in `topic`" for what `topic` says better is. Figures are B against A.
 struct Claim {
@@ -37,7 +37,7 @@ struct Claim {
   bool is_higher_better = false;
   Verdict verdict = Verdict::kUndecided;
   Ground ground = Ground::kNotMeasured;
-  Test test = Test::kNone;
+  TestMethod test = TestMethod::kNone;
   int64_t n = 0, n_b = 0;  ///< pairs; or samples of A and of B
   double mean_a = 0, mean_b = 0;
   double difference = 0;  ///< mean of B − A

@@ -44,8 +44,10 @@ std::string_view name_of(Verdict verdict) {
                                              : "undecided";
 }
 
-std::string_view name_of(Test test) {
-  return test == Test::kPaired ? "paired_sign_flip" : test == Test::kUnpaired ? "permutation" : "";
+std::string_view name_of(TestMethod test) {
+  return test == TestMethod::kPaired     ? "paired_sign_flip"
+         : test == TestMethod::kUnpaired ? "permutation"
+                                         : "";
 }
 
 bool is_measured(const Claim& claim) { return claim.ground != Ground::kNotMeasured; }
@@ -58,7 +60,7 @@ OrderedJson claim_json(const Claim& claim, const Comparison& comparison) {
                    {"zh", claim_title(claim, comparison, Lang::kZh)}};
   json["verdict"] = name_of(claim.verdict);
   json["ground"] = name_of(claim.ground);
-  json["test"] = claim.test == Test::kNone ? OrderedJson(nullptr) : OrderedJson(name_of(claim.test));
+  json["test"] = claim.test == TestMethod::kNone ? OrderedJson(nullptr) : OrderedJson(name_of(claim.test));
   json["unit"] = claim.unit;
   json["is_higher_better"] = claim.is_higher_better;
   json["n"] = claim.n;

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "report/comparison.h"
 #include "report_fixture.h"
@@ -63,7 +63,9 @@ TEST(Claims, AFalseClaimIsNearlyNeverSupportedAtAnySize) {
       for (const Claim& claim : compare(a, b).claims) {
         if (!claim.p) continue;
         const bool is_decided = claim.verdict == Verdict::kSupported || claim.ground == Ground::kOpposite;
-        if (n == 5) EXPECT_EQ(claim.verdict, Verdict::kUndecided) << claim.topic << " seed " << seed;
+        if (n == 5) {
+          EXPECT_EQ(claim.verdict, Verdict::kUndecided) << claim.topic << " seed " << seed;
+        }
         n_supported += is_decided ? 1 : 0;
       }
     }
@@ -108,10 +110,16 @@ TEST(Claims, TheOrderOfTheRunsDoesNotMatter) {
         EXPECT_EQ(x.p, y.p) << x.topic;
         EXPECT_EQ(x.p_holm, y.p_holm) << x.topic;
         ASSERT_EQ(x.ci95.has_value(), y.ci95.has_value()) << x.topic;
-        if (x.ci95) EXPECT_DOUBLE_EQ(x.ci95->low, -y.ci95->high) << x.topic;
+        if (x.ci95) {
+          EXPECT_DOUBLE_EQ(x.ci95->low, -y.ci95->high) << x.topic;
+        }
         EXPECT_EQ(x.verdict == Verdict::kUndecided, y.verdict == Verdict::kUndecided) << x.topic;
-        if (x.ground == Ground::kTested) EXPECT_EQ(y.ground, Ground::kOpposite) << x.topic;
-        if (x.ground == Ground::kEquivalent) EXPECT_EQ(y.ground, Ground::kEquivalent) << x.topic;
+        if (x.ground == Ground::kTested) {
+          EXPECT_EQ(y.ground, Ground::kOpposite) << x.topic;
+        }
+        if (x.ground == Ground::kEquivalent) {
+          EXPECT_EQ(y.ground, Ground::kEquivalent) << x.topic;
+        }
       }
     }
   }
@@ -152,7 +160,7 @@ TEST(Claims, EachClaimShownMakesTheOthersHarderToSupport) {
     claim.difference = 1.5;
     claim.is_higher_better = true;
     claim.n = 30;
-    claim.test = Test::kPaired;
+    claim.test = TestMethod::kPaired;
   }
   judge(claims);
   EXPECT_DOUBLE_EQ(*claims[1].p_holm, 0.03);
@@ -167,7 +175,7 @@ TEST(Claims, AnIntervalThatHoldsZeroKeepsASmallPFromDeciding) {
   claims[0].p = 0.001;
   claims[0].ci95 = Interval{-0.1, 3};
   claims[0].n = 30;
-  claims[0].test = Test::kPaired;
+  claims[0].test = TestMethod::kPaired;
   judge(claims);
   EXPECT_EQ(claims[0].verdict, Verdict::kUndecided);
 }
@@ -176,7 +184,7 @@ TEST(Claims, BenchesAreComparedBySamplesOfTheMetricsThatBothHave) {
   const RunRecord a = simulated_bench("a", 40, 8, 1);
   const RunRecord b = simulated_bench("b", 60, 8, 2);
   const Claim claim = claim_about(compare(a, b), "decodes_faster");
-  EXPECT_EQ(claim.test, Test::kUnpaired);
+  EXPECT_EQ(claim.test, TestMethod::kUnpaired);
   EXPECT_EQ(claim.verdict, Verdict::kSupported);
   EXPECT_THAT(claim_test(claim, Lang::kEn), HasSubstr("8 and 8 samples"));
   const RunRecord few = simulated_bench("b", 60, 3, 2);
