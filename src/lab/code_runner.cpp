@@ -78,26 +78,26 @@ struct Said {
   bool defines = false, writes = false;
 };
 
-/// The judge's frame, if it is whole and bears the token; what is not whole yet stays in `bytes`.
-std::optional<Said> said_in(const std::string& bytes, const std::string& token) {
-  if (bytes.size() < 4) return std::nullopt;
-  size_t length = 0;
-  for (size_t i = 0; i < 4; ++i)
-    length |= static_cast<size_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  if (bytes.size() < 4 + length) return std::nullopt;
-  const Json json = parse_json(std::string_view(bytes).substr(4, length), "verdict");
-  if (get_string(json, "token", "", "verdict") != token) {
-    throw Error(ErrorCode::kCorrupt, "judge code", "a verdict that bears another test's token");
+/// The judge's verdict in what came from it: the first whole frame that bears the token.
+std::optional<Said> said_in(std::string_view bytes, const std::string& token) {
+  while (bytes.size() >= 4) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length |= size_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+    if (bytes.size() < 4 + length) return std::nullopt;
+    const Json json = parse_json(bytes.substr(4, length), "verdict");
+    bytes.remove_prefix(4 + length);
+    if (get_string(json, "token", "", "verdict") != token) continue;
+    Said said;
+    const std::string verdict = require_string(json, "verdict", "verdict");
+    for (const auto& [value, name] : kVerdictNames) {
+      if (name == verdict) said.verdict = value;
+    }
+    said.message = get_string(json, "message", "", "verdict");
+    said.defines = get_bool(json, "defines", false, "verdict");
+    said.writes = get_bool(json, "writes", false, "verdict");
+    return said;
   }
-  Said said;
-  const std::string verdict = require_string(json, "verdict", "verdict");
-  for (const auto& [value, name] : kVerdictNames) {
-    if (name == verdict) said.verdict = value;
-  }
-  said.message = get_string(json, "message", "", "verdict");
-  said.defines = get_bool(json, "defines", false, "verdict");
-  said.writes = get_bool(json, "writes", false, "verdict");
-  return said;
+  return std::nullopt;
 }
 
 /// Bytes on their way from one descriptor to another. `from` -1: what is held is all.
@@ -163,7 +163,6 @@ struct TestRun {
   CodeVerdict verdict = CodeVerdict::kFailed;
   std::optional<Said> said;
   std::string message, output;
-  bool is_judge_well = false;
 };
 
 class Conversation {
@@ -286,10 +285,11 @@ class SandboxedRunner final : public CodeRunner {
       return result;
     }
     const Stopwatch clock;
+    std::unique_ptr<SandboxedProcess> judge;
     for (size_t i = 0; i < task.tests.size(); ++i) {
       const bool is_last = i + 1 == task.tests.size();
       const double left = task.limits.wall_s - clock.seconds();
-      const TestRun test = run_test(task, i, is_last ? left : left / 2, cancel);
+      const TestRun test = run_test(task, i, is_last ? left : left / 2, judge, cancel);
       result.tests.push_back(test.verdict);
       if (i == 0) result.output = made_safe(test.output, static_cast<size_t>(task.limits.output_bytes));
       if (test.said) {
@@ -312,7 +312,10 @@ class SandboxedRunner final : public CodeRunner {
   }
 
  private:
-  TestRun run_test(const CodeTask& task, size_t i, double seconds, const CancelToken& cancel) {
+  /// `judge` is started where there is none. It stays with one program: what a program left in the pipes is
+  /// no other's to hear.
+  TestRun run_test(const CodeTask& task, size_t i, double seconds, std::unique_ptr<SandboxedProcess>& judge,
+                   const CancelToken& cancel) const {
     TestRun run;
     if (seconds <= 0) {
       run.verdict = CodeVerdict::kTimedOut;
@@ -321,10 +324,11 @@ class SandboxedRunner final : public CodeRunner {
     }
     const WithoutSigpipe without_sigpipe;
     SandboxedProgram program;
+    program.name = "worker";
     program.script = worker_script();
     program.limits = {task.limits.cpu_s, task.limits.memory_bytes, false};
     const std::unique_ptr<SandboxedProcess> worker = sandbox_->start(program);
-    std::unique_ptr<SandboxedProcess> judge = take_judge();
+    if (!judge) judge = start_judge();
     const std::string token = draw_token();
     Json job{{"token", token},
              {"program", task.program},
@@ -344,40 +348,25 @@ class SandboxedRunner final : public CodeRunner {
       run.verdict = run.said->verdict;
       run.message = run.said->message;
       if (run.verdict != CodeVerdict::kPassed && end.hit_task_limit) run.verdict = CodeVerdict::kLimit;
-      give_back(std::move(judge));
     } else {
+      judge.reset();  // what it was about to say or to hear is not the next test's
       std::tie(run.verdict, run.message) = verdict_of_end(outcome, is_at_task_limit, end, task.limits);
     }
     return run;
   }
 
-  std::unique_ptr<SandboxedProcess> take_judge() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!judges_.empty()) {
-        std::unique_ptr<SandboxedProcess> judge = std::move(judges_.back());
-        judges_.pop_back();
-        return judge;
-      }
-    }
+  std::unique_ptr<SandboxedProcess> start_judge() const {
     SandboxedProgram program;
+    program.name = "judge";
     program.script = judge_script();
     program.limits.cpu_s = 86400;  // each test's own process has a limit of its own
     program.n_channels = 2;
     program.wants_output = false;
-    program.dies_with_thread = false;  // other threads use it next; it ends when its pipes do
     return sandbox_->start(program);
-  }
-
-  void give_back(std::unique_ptr<SandboxedProcess> judge) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    judges_.push_back(std::move(judge));
   }
 
   std::unique_ptr<Sandbox> sandbox_;
   std::string why_not_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<SandboxedProcess>> judges_;  ///< those at leisure
 };
 
 /// Where nothing isolates.

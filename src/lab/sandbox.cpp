@@ -79,7 +79,6 @@ struct ChildPlan {
   const int* cgroup_entries = nullptr;
   size_t n_cgroup_entries = 0;
   uint32_t user = 0;  ///< 0: stay who we are
-  bool dies_with_thread = false;
   int ruleset = -1;
   sock_fprog filter{0, nullptr};  ///< of length 0: none
   int failed_step = 0, error_number = 0;
@@ -124,7 +123,7 @@ int run_child(void* argument) {
       return fail(plan, 4);
     }
   }
-  if (plan.dies_with_thread && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail(plan, 5);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail(plan, 5);
   if (::chdir("/") != 0) return fail(plan, 6);
   if (plan.filter.len > 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(plan, 7);
   if (plan.ruleset >= 0 && ::syscall(SYS_landlock_restrict_self, plan.ruleset, 0) != 0) return fail(plan, 8);
@@ -346,7 +345,13 @@ int64_t Sandbox::task_limit() const {
 }
 
 std::vector<std::string> Sandbox::command(const SandboxedProgram& program) const {
-  const std::vector<std::string> python{tools_.python, "-I", "-S", "-B", "-c", program.script};
+  const std::vector<std::string> python{tools_.python,
+                                        "-I",
+                                        "-S",
+                                        "-B",
+                                        "-c",
+                                        program.script,
+                                        fmt::format("chaski-{}-{}", program.name, ::getpid())};
   if (tier_ != SandboxTier::kA) return python;
   const int next = static_cast<int>(3 + 2 * program.n_channels);  // the descriptors after the channels'
   std::vector<std::string> words{tools_.bwrap,
@@ -363,6 +368,7 @@ std::vector<std::string> Sandbox::command(const SandboxedProgram& program) const
                                  "--hostname",
                                  "sandbox",
                                  "--new-session",
+                                 "--die-with-parent",
                                  "--clearenv",
                                  "--ro-bind",
                                  "/usr",
@@ -391,7 +397,6 @@ std::vector<std::string> Sandbox::command(const SandboxedProgram& program) const
                                  std::to_string(next),
                                  "--json-status-fd",
                                  std::to_string(next + 1)};
-  if (program.dies_with_thread) words.push_back("--die-with-parent");
   for (const char* folder : {"/lib", "/lib64", "/bin"}) {  // links into /usr on Debian, folders elsewhere
     std::error_code ignored;
     const std::filesystem::path target = std::filesystem::read_symlink(folder, ignored);
@@ -458,7 +463,6 @@ std::unique_ptr<SandboxedProcess> Sandbox::start(const SandboxedProgram& program
                   {RLIMIT_CORE, {0, 0}},
                   {RLIMIT_MEMLOCK, {0, 0}},
                   {RLIMIT_MSGQUEUE, {0, 0}}}};
-  plan.dies_with_thread = program.dies_with_thread;
   if (::geteuid() == 0) plan.user = kFirstUser + static_cast<uint32_t>(draw_seed() % kUsers);
   if (has_cgroup_) process->cgroup_ = RunCgroup::make(program.limits.memory_bytes, kMaxTasks + 8);
   if (process->cgroup_) {

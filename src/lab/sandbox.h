@@ -78,11 +78,11 @@ class SandboxedProcess {
 
 /// What to start.
 struct SandboxedProgram {
+  std::string name;    ///< by which it is known in a list of processes, with our number
   std::string script;  ///< Python
   ProcessLimits limits;
   size_t n_channels = 1;
   bool wants_output = true;
-  bool dies_with_thread = true;  ///< when the thread that started it ends, not only when told to
 };
 
 /// One way of isolating.
@@ -95,7 +95,8 @@ class Sandbox {
   bool has_cgroup() const { return has_cgroup_; }
   /// Most processes and threads that the program should allow itself (RLIMIT_NPROC).
   int64_t task_limit() const;
-  /// Start it. Does not copy this process, however large. Throws Error(kIo).
+  /// Start it. Does not copy this process, however large; ends at the latest with the thread that starts it.
+  /// Throws Error(kIo).
   std::unique_ptr<SandboxedProcess> start(const SandboxedProgram& program) const;
 
  private:
