@@ -9,6 +9,7 @@ void add_run(CLI::App& app, Context& context);
 void add_chat(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
 void add_score(CLI::App& app, Context& context);
+void add_review(CLI::App& app, Context& context);
 void add_perplexity(CLI::App& app, Context& context);
 void add_tokenize(CLI::App& app, Context& context);
 void add_render(CLI::App& app, Context& context);

@@ -14,53 +14,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// More than any machine decodes at once to its gain.
-constexpr int32_t kMostAtOnce = 256;
-
 struct EvalOptions {
   std::vector<std::string> models;
-  std::string suite;
-  std::string out;
   std::string rubric;  ///< a file; empty: the suite's own or the built-in one
-  int64_t n_samples = 1;
-  int32_t batch = 0;  ///< 0: the suite's default
-  bool resumes = false;
+  JobOptions job;
   bool goes_unscored = false;
   bool wants_json = false;
-  ModelOptions where;
-  GenerationSettings settings;
-  PromptOptions prompts;
 };
-
-EvalJob job_of(const EvalOptions& options) {
-  if (options.n_samples < 1 || options.n_samples > 10'000) {
-    throw Error(ErrorCode::kUsage, "eval",
-                fmt::format("--samples {}: expected 1 to 10000", options.n_samples));
-  }
-  if (options.batch < 0 || options.batch > kMostAtOnce) {
-    throw Error(ErrorCode::kUsage, "eval",
-                fmt::format("--batch {}: expected 1 to {}", options.batch, kMostAtOnce));
-  }
-  if (options.resumes && options.out.empty()) {
-    throw Error(ErrorCode::kUsage, "eval", "--resume: the folder of the run to go on with is not said",
-                "name it with --out DIR");
-  }
-  EvalJob job;
-  job.suite = find_suite(options.suite, suite_folders());
-  job.plan.n_samples = options.n_samples;
-  job.plan.batch = options.batch > 0 ? options.batch : default_batch(job.suite);
-  job.plan.settings = job.suite.settings;
-  overlay(job.plan.settings, options.settings);
-  if (!job.plan.settings.seed) job.plan.settings.seed = 0;
-  sampling_of(job.plan.settings);
-  job.where = options.where;
-  job.prompts = options.prompts;
-  if (!job.suite.prompt_template.empty() && job.prompts.template_choice == PromptOptions().template_choice) {
-    job.prompts.template_choice = job.suite.prompt_template;
-  }
-  if (options.resumes) job.start = ItemJournal::Start::kResume;
-  return job;
-}
 
 /// What there was in the folder before.
 void note_found(const EvalRun& run, Lang lang) {
@@ -135,35 +95,31 @@ void eval_into(const fs::path& out, const EvalOptions& options, const EvalJob& j
   std::optional<RunScorer> scorer;
   if (!options.goes_unscored) scorer.emplace(job.suite, options.rubric, context);
   const EvalWork work{job, scorer ? &*scorer : nullptr, screen, options.wants_json, context};
-  std::vector<FailureRecord> failures;
+  std::vector<RunRecord> records;
   for (size_t i = 0; i < models.size(); ++i) {
-    const RunRecord record = eval_one(models[i], folders[i], work);
-    failures.insert(failures.end(), record.failures.begin(), record.failures.end());
+    records.push_back(eval_one(models[i], folders[i], work));
+    const RunRecord& record = records.back();
     if (!options.wants_json) {
       show_outcome(screen, record, folders[i], context.lang);
       if (i + 1 < models.size()) screen.show("\n");
       continue;
     }
     screen.show_exactly(to_json_text(to_json(record)) + "\n");
-    if (options.out.empty()) {
+    if (options.job.out.empty()) {
       note(fmt::format("{} {}\n", tr(context.lang, "record:", "记录："), (folders[i] / "run.json").string()));
     }
   }
   screen.throw_if_failed();
-  if (failures.empty()) return;
-  throw Error(
-      failures[0].code, "eval",
-      trf(context.lang, "{} questions failed; the record says which. The first: {}",
-          "{} 个问题运行失败，详见记录。第一个：{}", failures.size(), printable(failures[0].message, 400)));
+  throw_failures(records, context.lang);
 }
 
 void eval(const EvalOptions& options, const Context& context) {
-  const EvalJob job = job_of(options);
+  const EvalJob job = job_of(options.job);
   for (const std::string& model : options.models)
     resolve_model(model);  // a misspelt second name is said at once
-  if (!options.out.empty()) {
-    make_folders(options.out);
-    eval_into(options.out, options, job, context);
+  if (!options.job.out.empty()) {
+    make_folders(options.job.out);
+    eval_into(options.job.out, options, job, context);
     return;
   }
   const fs::path claimed = claim_folder(job.suite.name);
@@ -190,24 +146,24 @@ void add_eval(CLI::App& app, Context& context) {
     command->add_flag(flags, value, std::string(tr(lang, en, zh)));
   };
   add("MODEL", options->models, "one model or several", "一个或多个模型")->required();
-  add("--suite", options->suite, "a suite's name or folder", "题集名称或目录")->required();
-  add("--samples", options->n_samples, "answers per question", "每题回答次数");
-  add("--batch", options->batch,
+  add("--suite", options->job.suite, "a suite's name or folder", "题集名称或目录")->required();
+  add("--samples", options->job.n_samples, "answers per question", "每题回答次数");
+  add("--batch", options->job.batch,
       "answers made at once; by default 8, or 1 where the suite is about seconds per question; the text is "
       "the same",
       "同时作答的问题数；默认 8，以单题用时为目的的题集为 1；回答不受影响");
-  add("--out", options->out, "folder for run.json, items.jsonl and report.md", "输出目录");
+  add("--out", options->job.out, "folder for run.json, items.jsonl and report.md", "输出目录");
   add("--rubric", options->rubric, "rules of scoring; by default the suite's own, else the built-in ones",
       "评分规则文件；默认用题集自带的规则，否则用内置规则");
   add_flag("--no-score", options->goes_unscored, "leave scoring for `chaski score`",
            "不评分，留待 `chaski score`");
-  add_flag("--resume", options->resumes, "go on with the run in --out that was broken off",
+  add_flag("--resume", options->job.resumes, "go on with the run in --out that was broken off",
            "继续 --out 目录中曾中断的运行");
   add_flag("--json", options->wants_json, "print the record, one line per model, and nothing else",
            "只输出记录，每个模型一行");
-  add_generation_options(*command, context, options->settings);
-  add_prompt_options(*command, context, options->prompts);
-  add_model_options(*command, context, options->where);
+  add_generation_options(*command, context, options->job.settings);
+  add_prompt_options(*command, context, options->job.prompts);
+  add_model_options(*command, context, options->job.where);
   command->callback(
       [options, &context] { context.action = [options, &context] { eval(*options, context); }; });
 }

@@ -16,8 +16,49 @@ namespace {
 
 /// The date that Llama 3.2's template itself falls back to: the same prompt on every day.
 constexpr std::string_view kPinnedDate = "26 Jul 2024";
+/// More than any machine decodes at once to its gain.
+constexpr int32_t kMostAtOnce = 256;
 
 }  // namespace
+
+EvalJob job_of(const JobOptions& options) {
+  if (options.n_samples < 1 || options.n_samples > 10'000) {
+    throw Error(ErrorCode::kUsage, "eval",
+                fmt::format("--samples {}: expected 1 to 10000", options.n_samples));
+  }
+  if (options.batch < 0 || options.batch > kMostAtOnce) {
+    throw Error(ErrorCode::kUsage, "eval",
+                fmt::format("--batch {}: expected 1 to {}", options.batch, kMostAtOnce));
+  }
+  if (options.resumes && options.out.empty()) {
+    throw Error(ErrorCode::kUsage, "eval", "--resume: the folder of the run to go on with is not said",
+                "name it with --out DIR");
+  }
+  EvalJob job;
+  job.suite = find_suite(options.suite, suite_folders());
+  job.plan.n_samples = options.n_samples;
+  job.plan.batch = options.batch > 0 ? options.batch : default_batch(job.suite);
+  job.plan.settings = job.suite.settings;
+  overlay(job.plan.settings, options.settings);
+  if (!job.plan.settings.seed) job.plan.settings.seed = 0;
+  sampling_of(job.plan.settings);
+  job.where = options.where;
+  job.prompts = options.prompts;
+  if (options.resumes) job.start = ItemJournal::Start::kResume;
+  return job;
+}
+
+void throw_failures(const std::vector<RunRecord>& records, Lang lang) {
+  std::vector<FailureRecord> failures;
+  for (const RunRecord& record : records) {
+    failures.insert(failures.end(), record.failures.begin(), record.failures.end());
+  }
+  if (failures.empty()) return;
+  throw Error(
+      failures[0].code, "eval",
+      trf(lang, "{} questions failed; the record says which. The first: {}",
+          "{} 个问题运行失败，详见记录。第一个：{}", failures.size(), printable(failures[0].message, 400)));
+}
 
 EvalRun::EvalRun(const std::string& name, const std::filesystem::path& folder, const EvalJob& job,
                  const Context& context)

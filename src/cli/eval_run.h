@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cli/models.h"
 #include "lab/eval.h"
@@ -21,6 +22,23 @@ struct EvalJob {
   PromptOptions prompts;
   ItemJournal::Start start = ItemJournal::Start::kFresh;
 };
+
+/// What the command line says of a job; seed 0 unless told. Throws Error(kUsage) naming what is out of range,
+/// and what find_suite throws.
+struct JobOptions {
+  std::string suite;
+  int64_t n_samples = 1;
+  int32_t batch = 0;  ///< 0: the suite's default
+  bool resumes = false;
+  std::string out;  ///< that --resume needs
+  ModelOptions where;
+  GenerationSettings settings;
+  PromptOptions prompts;
+};
+EvalJob job_of(const JobOptions& options);
+
+/// Throws what the first question that failed says, where one did.
+void throw_failures(const std::vector<RunRecord>& records, Lang lang);
 
 class EvalRun {
  public:

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/scoring.h"
 #include "cli/terminal.h"
 #include "report/eval_report.h"
 #include "report/text_safety.h"
@@ -76,6 +77,7 @@ EvalEvents quiet_events(const EvalView& view) {
 
 void show_outcome(Screen& screen, const RunRecord& record, const std::filesystem::path& folder, Lang lang) {
   screen.show(eval_table(record, lang));
+  if (const std::string scores = score_text(record, lang); !scores.empty()) screen.show("\n" + scores);
   if (!record.warnings.empty()) screen.show("\n");
   for (const RunWarning& warning : record.warnings) {
     screen.show(

@@ -98,6 +98,7 @@ void run_command_line(int argc, char** argv, Context& context) {
   add_chat(app, context);
   add_eval(app, context);
   add_score(app, context);
+  add_review(app, context);
   add_perplexity(app, context);
   add_tokenize(app, context);
   add_render(app, context);

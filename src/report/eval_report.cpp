@@ -1,7 +1,11 @@
 #include "report/eval_report.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
 
+#include "report/run_tables.h"
 #include "report/text_safety.h"
 #include "report/warnings.h"
 
@@ -18,14 +22,6 @@ std::string seconds_or_dash(const std::optional<double>& seconds) {
 
 bool has_failed(const AnswerRecord& item) { return item.finish_reason == "error"; }
 
-std::string count_of_parameters(int64_t n) {
-  if (n >= 1'000'000'000) return fmt::format("{:.3f} B", static_cast<double>(n) / 1e9);
-  if (n >= 1'000'000) return fmt::format("{:.1f} M", static_cast<double>(n) / 1e6);
-  return std::to_string(n);
-}
-
-std::string gigabytes(int64_t bytes) { return fmt::format("{:.3f} GB", static_cast<double>(bytes) / 1e9); }
-
 std::string_view finish_title(const std::string& reason, Lang lang) {
   if (reason == "stop") return tr(lang, "ended by itself", "自行结束");
   if (reason == "length") return tr(lang, "cut by the length limit", "达到长度上限被截断");
@@ -41,74 +37,6 @@ std::string number_of(const std::string& id, int64_t sample, bool has_samples) {
 bool has_samples(const RunRecord& record) {
   return std::any_of(record.items.begin(), record.items.end(),
                      [](const AnswerRecord& item) { return item.sample > 0; });
-}
-
-/// A setting's value as a person writes it.
-std::string value_text(const OrderedJson& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_null()) return "–";
-  return to_json_text(value);
-}
-
-class Facts {
- public:
-  explicit Facts(Lang lang) : lang_(lang) {}
-  void add(std::string_view en, std::string_view zh, std::string_view value) {
-    if (!value.empty()) text_ += fmt::format("| {} | {} |\n", tr(lang_, en, zh), markdown_inline(value));
-  }
-  std::string table() const {
-    return fmt::format("| {} | {} |\n| --- | --- |\n{}", tr(lang_, "what", "项目"),
-                       tr(lang_, "value", "内容"), text_);
-  }
-
- private:
-  Lang lang_;
-  std::string text_;
-};
-
-std::string facts_section(const RunRecord& r, Lang lang) {
-  Facts facts(lang);
-  facts.add("model", "模型", r.model.id);
-  facts.add("found at", "位置", r.model.path);
-  facts.add("parameters", "参数量", count_of_parameters(r.model.n_parameters));
-  facts.add("weights", "权重",
-            fmt::format("{}, {}, {}", r.model.format, r.model.weights, gigabytes(r.model.weight_bytes)));
-  facts.add("SHA-256 of the weights", "权重 SHA-256", r.model.hash);
-  facts.add("SHA-256 of the chat template", "对话模板 SHA-256", r.model.template_hash);
-  facts.add("date told to the template", "告知模板的日期", r.model.date_string);
-  facts.add("computer", "计算机",
-            fmt::format("{}, {} {}, {}", r.machine.cpu, r.machine.n_cores, tr(lang, "cores", "核"),
-                        gigabytes(r.machine.memory_bytes)));
-  facts.add("system", "操作系统", fmt::format("{}, {} ({})", r.machine.os, r.machine.kernel, r.machine.arch));
-  facts.add("device", "设备",
-            fmt::format("{} ({}, {}), {} {}", r.device.name, r.device.device_kind, r.device.path,
-                        r.device.n_threads, tr(lang, "threads", "线程")));
-  facts.add("runner", "执行方式",
-            r.runner.why_not_faster.empty() ? r.runner.name
-                                            : fmt::format("{} ({})", r.runner.name, r.runner.why_not_faster));
-  facts.add("program", "程序",
-            fmt::format("chaski {}, {}, {}", r.build.version, r.build.compiler, r.build.build_type));
-  facts.add("began", "开始时间", r.summary.started_at);
-  facts.add("peak memory of the process", "进程内存峰值", gigabytes(r.summary.peak_rss_bytes));
-  facts.add("KV cache", "KV 缓存", gigabytes(r.summary.kv_bytes));
-  return facts.table();
-}
-
-std::string settings_section(const RunRecord& r, Lang lang) {
-  std::string text =
-      fmt::format("| {} | {} |\n| --- | --- |\n", tr(lang, "setting", "设置"), tr(lang, "value", "值"));
-  for (const auto& [name, value] : r.settings.items()) {
-    if (value.is_object()) {
-      if (!value.contains("name")) continue;
-      text += fmt::format("| `{}` | {} |\n", name,
-                          markdown_inline(fmt::format("{} ({}, SHA-256 {})", value_text(value["name"]),
-                                                      value_text(value.value("source", OrderedJson())),
-                                                      value_text(value.value("sha256", OrderedJson())))));
-    } else {
-      text += fmt::format("| `{}` | {} |\n", name, markdown_inline(value_text(value)));
-    }
-  }
-  return text;
 }
 
 std::string results_section(const RunRecord& r, Lang lang) {
@@ -132,28 +60,66 @@ std::string results_section(const RunRecord& r, Lang lang) {
   return text;
 }
 
-std::string_view definitions(Lang lang) {
-  return tr(lang,
-            "- **seconds**: from handing the question over until the answer was complete: prompt rendering, "
-            "tokenising, "
-            "prefill, decode. The load is not part of it.\n"
-            "- **TTFT**: from the moment the engine admitted the request until the first token was known.\n"
-            "- **decode tok/s**: 1 / TPOT, TPOT being (time of the last token − time of the first) / (tokens "
-            "− 1). Only "
-            "this figure, not the seconds, compares models whose answers differ in length.\n"
-            "- **mean**: of seconds and TTFT over the answers that have a first token; of decode tok/s over "
-            "all gaps between tokens.\n"
-            "- One question at a time (batch 1). The quality of the answers is not scored here.\n",
-            "- **用时**：从交出问题到回答完成，含提示词渲染、分词、预填充与解码；不含模型加载。\n"
-            "- **首词元（TTFT）**：从引擎接纳请求到得到第一个词元。\n"
-            "- **解码 词元/秒**：1 / TPOT，TPOT =（最后一个词元的时刻 − 第一个词元的时刻）/（词元数 − 1）。"
-            "回答长短不同的模型只能用此项比较速度，不能用秒数。\n"
-            "- **平均**：用时与 TTFT 按得到首词元的回答平均；解码速度按全部词元间隔平均。\n"
-            "- 逐题运行（batch 1）。此处不对回答质量评分。\n");
+std::string meanings(const RunRecord& r, Lang lang) {
+  const int64_t batch = r.settings.value("batch", int64_t{1});
+  std::string text(
+      tr(lang,
+         "- **seconds**: from handing the question over until the answer was complete: prompt rendering, "
+         "tokenising, "
+         "prefill, decode. The load is not part of it.\n"
+         "- **TTFT**: from the moment the engine admitted the request until the first token was known.\n"
+         "- **decode tok/s**: 1 / TPOT, TPOT being (time of the last token − time of the first) / (tokens "
+         "− 1). Only "
+         "this figure, not the seconds, compares models whose answers differ in length.\n"
+         "- **mean**: of seconds and TTFT over the answers that have a first token; of decode tok/s over "
+         "all gaps between tokens.\n",
+         "- **用时**：从交出问题到回答完成，含提示词渲染、分词、预填充与解码；不含模型加载。\n"
+         "- **首词元（TTFT）**：从引擎接纳请求到得到第一个词元。\n"
+         "- **解码 词元/秒**：1 / TPOT，TPOT =（最后一个词元的时刻 − 第一个词元的时刻）/（词元数 − 1）。"
+         "回答长短不同的模型只能用此项比较速度，不能用秒数。\n"
+         "- **平均**：用时与 TTFT 按得到首词元的回答平均；解码速度按全部词元间隔平均。\n"));
+  text += batch <= 1
+              ? std::string(tr(lang, "- One question at a time (batch 1).\n", "- 逐题运行（batch 1）。\n"))
+              : trf(lang,
+                    "- Up to {} questions at once: the seconds, TTFT and speed of each contain the others' "
+                    "work, and the total counts shared time several times.\n",
+                    "- 最多 {} 题同时作答：每题的用时、TTFT "
+                    "与速度包含其他问题的计算，总计对共用的时间重复计数。\n",
+                    batch);
+  text +=
+      r.scores.empty()
+          ? tr(lang, "- The quality of the answers is not scored here.\n", "- 此处未对回答质量评分。\n")
+          : tr(lang,
+               "- **score**: from 1 to 5 by the rules named under \"What was measured\"; below each answer "
+               "stand the components with their evidence.\n",
+               "- **得分**：按“测量对象”中所列规则评 1 到 5 分；各组成项及依据列在每个回答之后。\n");
+  return text;
+}
+
+/// What a scorer says of one answer: the score, its parts with evidence, caps and penalties.
+std::string score_section(const ScoreRecord& score, Lang lang) {
+  std::string text = fmt::format("**{}** ({})", tr(lang, "score", "得分"), markdown_inline(score.scorer));
+  if (score.score) {
+    text += fmt::format(": {} ({:.1f})\n\n", *score.score, score.raw);
+  } else {
+    text += fmt::format(": {} {}\n\n", markdown_inline(score.status), markdown_inline(score.note));
+  }
+  for (const ScoreComponent& part : score.components) {
+    text += fmt::format("- {}: {:.2f} × {:.2f}. {}\n", markdown_inline(part.name), part.value, part.weight,
+                        markdown_inline(part.evidence));
+  }
+  for (const ScoreAdjustment& adjustment : score.adjustments) {
+    text += fmt::format("- {}: {} {:g}. {}\n", markdown_inline(adjustment.name),
+                        adjustment.is_cap ? tr(lang, "at most", "上限") : tr(lang, "taken off", "扣"),
+                        adjustment.points, markdown_inline(adjustment.evidence));
+  }
+  return text + "\n";
 }
 
 std::string answers_section(const RunRecord& r, Lang lang) {
   const bool sampled = has_samples(r);
+  std::map<std::pair<std::string_view, int64_t>, std::vector<const ScoreRecord*>> scores;
+  for (const ScoreRecord& score : r.scores) scores[{score.id, score.sample}].push_back(&score);
   std::string text;
   for (const AnswerRecord& item : r.items) {
     text += fmt::format("### {} · {}\n\n{}\n", markdown_inline(number_of(item.id, item.sample, sampled)),
@@ -165,8 +131,19 @@ std::string answers_section(const RunRecord& r, Lang lang) {
     text += "\n\n";
     text += item.answer.empty() ? fmt::format("*{}*\n\n", tr(lang, "no text", "没有文字"))
                                 : markdown_fence(item.answer) + "\n";
+    for (const ScoreRecord* score : scores[{item.id, item.sample}]) text += score_section(*score, lang);
   }
   return text;
+}
+
+std::string measured_section(Runs runs, Lang lang) {
+  std::string text;
+  for (const Table& table : {metrics_table(runs, lang), memory_table(runs, lang), energy_table(runs, lang)}) {
+    if (!table.empty())
+      text += fmt::format("{}**{}**\n\n{}", text.empty() ? "" : "\n", markdown_inline(table.title),
+                          markdown_table(table));
+  }
+  return text.empty() ? fmt::format("{}\n", tr(lang, "None.", "无。")) : text;
 }
 
 std::string failures_section(const RunRecord& r, Lang lang) {
@@ -192,15 +169,6 @@ std::string fallbacks_section(const RunRecord& r, Lang lang) {
                         f.seconds, markdown_inline(f.reason));
   }
   return text;
-}
-
-std::string suite_title(const RunRecord& r, Lang lang) {
-  const auto suite = r.settings.find("suite");
-  if (suite == r.settings.end() || !suite->is_object()) return r.kind;
-  const auto title = suite->find("title");
-  const std::string key(name_of(lang));
-  if (title != suite->end() && title->is_object() && title->contains(key)) return value_text((*title)[key]);
-  return suite->contains("name") ? value_text((*suite)["name"]) : r.kind;
 }
 
 }  // namespace
@@ -253,7 +221,7 @@ std::string eval_table(const RunRecord& r, Lang lang) {
 
 std::string eval_markdown(const RunRecord& r, Lang lang) {
   std::string text =
-      fmt::format("# {}: {}\n\n", markdown_inline(suite_title(r, lang)), markdown_inline(r.model.id));
+      fmt::format("# {}: {}\n\n", markdown_inline(run_title(r, lang)), markdown_inline(r.model.id));
   if (!r.warnings.empty()) {
     text += fmt::format("{}\n\n", tr(lang, "Read this first:", "阅读前请注意："));
     for (const RunWarning& w : r.warnings)
@@ -263,10 +231,14 @@ std::string eval_markdown(const RunRecord& r, Lang lang) {
   const auto section = [&](std::string_view en, std::string_view zh, const std::string& body) {
     text += fmt::format("## {}\n\n{}\n", tr(lang, en, zh), body);
   };
+  const RunView views[] = {{&r, "", model_name(r), ""}};
+  const RunRecord* const records[] = {&r};
   section("Results", "结果", results_section(r, lang));
-  section("What the figures mean", "各项含义", std::string(definitions(lang)));
-  section("What was measured", "测量对象", facts_section(r, lang));
-  section("Settings", "设置", settings_section(r, lang));
+  const auto scorer = main_scorer(records);
+  if (scorer) section("Scores", "得分", markdown_table(scores_table(views, *scorer, lang)));
+  section("What the figures mean", "各项含义", meanings(r, lang));
+  section("Latency, memory, energy", "延迟、内存、能耗", measured_section(views, lang));
+  section("What was measured", "测量对象", markdown_table(facts_table(views, lang)));
   section("Operations that fell back to the CPU", "回退到 CPU 的算子", fallbacks_section(r, lang));
   section("Failures", "失败", failures_section(r, lang));
   section("Answers", "回答", answers_section(r, lang));

@@ -149,6 +149,7 @@ std::vector<Fact> facts_of(const RunRecord& record, Lang lang) {
   add_settings(record, lang, facts);
   size_t n = 0;
   for (const auto& [name, value] : record.scoring.items()) {
+    if (name == "by_type") continue;  // the scores' own table has it
     if (++n > kMostSettings) break;
     if (value.is_primitive()) {
       facts.add(FactGroup::kScoring, trf(lang, "scoring: {}", "评分：{}", name), value_text(value));

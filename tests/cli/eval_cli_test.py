@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Evaluations that are broken off and go on, answer several questions at once, and are scored: on the tiny synthetic
+model. With CHASKI_FULL=ON the program is killed 50 times instead of a few."""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+CHASKI = os.environ["CHASKI"]
+N_KILLS = 50 if os.environ.get("CHASKI_FULL") == "ON" else 6
+TINY = "synthetic:tiny"
+SHORT = ["--max-new-tokens", "6"]
+#: What an unbroken run and one in pieces have the same; times differ.
+SAME = ["id", "type", "prompt", "answer", "ids", "n_prompt_tokens", "n_tokens", "finish_reason"]
+
+
+class EvalTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = pathlib.Path(folder.name)
+        self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home / "home"), "LC_ALL": "C.UTF-8"}
+        self.out = self.home / "out"
+
+    def chaski(self, *args, status=0):
+        done = subprocess.run([CHASKI, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=self.env,
+                              timeout=600, check=False)
+        self.assertEqual(done.returncode, status, (args, done.stdout, done.stderr))
+        return done.stdout.decode(), done.stderr.decode()
+
+    def eval(self, out, *more, status=0):
+        return self.chaski("eval", TINY, "--suite", "review-zh", "--out", out, *SHORT, *more, status=status)
+
+    def suite(self, n_items, settings="temperature: 0.8, max_new_tokens: 24", item_type="code"):
+        folder = self.home / "suite"
+        folder.mkdir(exist_ok=True)
+        (folder / "suite.yaml").write_text(f"name: toy\nsettings: {{{settings}}}\n")
+        items = [{"id": f"q{n}", "type": item_type, "prompt": f"第 {n} 个问题" + " x" * (n % 7)} for n in range(n_items)]
+        (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+        return folder
+
+    def record(self, folder):
+        return json.loads((folder / "run.json").read_text())
+
+    def rows(self, folder):
+        """The rows of a finished run, from both its files, which must agree."""
+        lines = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+        items = self.record(folder)["items"]
+        self.assertEqual([[line[name] for name in SAME] for line in lines],
+                         [[item[name] for name in SAME] for item in items])
+        return [[item["sample"], *(item[name] for name in SAME)] for item in items]
+
+    # ---- broken off
+
+    def test_f7_killed_anywhere_and_resumed_has_the_rows_of_an_unbroken_run(self):
+        suite = self.suite(12)
+        draw = random.Random(6)
+        n_kills = 0
+        for batch in ["1", "3"] * N_KILLS:
+            command = ["eval", TINY, "--suite", suite, "--samples", "2", "--batch", batch, "--json"]
+            whole, broken = self.home / f"whole{batch}", self.home / f"broken{n_kills}"
+            if not whole.exists():
+                began = time.monotonic()
+                self.chaski(*command, "--out", whole)
+                seconds = time.monotonic() - began
+            n_before = n_kills
+            while True:
+                with subprocess.Popen([CHASKI, *map(str, command), "--resume", "--out", str(broken)], env=self.env,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+                    try:
+                        # A run that must only go on is shorter, and should be hit as often.
+                        _, err = running.communicate(timeout=draw.uniform(0, seconds) if n_kills < N_KILLS else 300)
+                    except subprocess.TimeoutExpired:
+                        running.send_signal(signal.SIGKILL)
+                        running.communicate()
+                        n_kills += 1
+                        continue
+                self.assertEqual(running.returncode, 0, err)
+                break
+            self.assertEqual(self.rows(broken), self.rows(whole))
+            codes = [warning["code"] for warning in self.record(broken)["warnings"]]
+            self.assertLessEqual(codes.count("resumed"), 1 if n_kills > n_before else 0)
+            if n_kills >= N_KILLS:
+                break
+        self.assertGreaterEqual(n_kills, N_KILLS)
+        self.assertEqual(self.rows(self.home / "whole1"), self.rows(self.home / "whole3"), "batched or not")
+
+    def test_f18_sigterm_loses_no_row(self):
+        command = [CHASKI, "eval", TINY, "--suite", str(self.suite(20)), "--samples", "50", "--out", str(self.out),
+                   "--json"]
+        with subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+            items = self.out / "items.jsonl"
+            deadline = time.monotonic() + 120
+            while not items.exists() or items.read_text().count("\n") < 5:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            running.send_signal(signal.SIGTERM)
+            self.assertEqual(running.wait(60), -signal.SIGTERM)
+        n_kept = items.read_text().count("\n")
+        _, err = self.chaski(*command[1:], "--resume")
+        self.assertIn(f"{n_kept} answers are there", err)
+        self.assertEqual(len(self.rows(self.out)), 1000)
+
+    def test_f4_a_full_disk_ends_the_run_and_loses_no_row(self):
+        command = f'"$CHASKI" eval {TINY} --suite {self.suite(20)} --samples 10 --out {self.out} --json'
+        done = subprocess.run(["sh", "-c", f"ulimit -f 40; {command}"], env={**self.env, "CHASKI": CHASKI},
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+        self.assertEqual(done.returncode, 9, done.stderr)
+        self.assertIn("items.jsonl", done.stderr.decode())
+        text = (self.out / "items.jsonl").read_text()
+        self.assertTrue(text.endswith("\n"))
+        self.assertGreater(text.count("\n"), 5)
+        self.assertFalse((self.out / "run.json").exists())
+        _, err = self.chaski("eval", TINY, "--suite", self.suite(20), "--samples", "10", "--out", self.out, "--json",
+                             "--resume")
+        self.assertIn(f"{text.count(chr(10))} answers are there", err)
+        self.assertEqual(len(self.rows(self.out)), 200)
+
+    def test_a_history_that_cannot_be_written_costs_no_run(self):
+        (self.home / "home").mkdir()
+        (self.home / "home/runs.db").write_text("not a database" * 100)
+        _, err = self.eval(self.out)
+        self.assertIn("not in the history", err)
+        self.assertEqual(len(self.rows(self.out)), 5)
+
+    def test_another_run_is_refused_with_the_difference_named_and_left_as_it_was(self):
+        command = ["eval", TINY, "--suite", self.suite(3), "--out", self.out, "--json"]
+        self.chaski(*command)
+        before = (self.out / "run.json").read_text()
+        for change, difference in ((["--temperature", "0.5"], "temperature is 0.8 there and 0.5 here"),
+                                   (["--template", "raw:<s>{prompt}"], "template is"),
+                                   (["--samples", "2"], "n_samples is 1 there and 2 here"),
+                                   (["--precision", "exact"], "precision is")):
+            self.assertIn(difference, self.chaski(*command, "--resume", *change, status=2)[1])
+        command[1] = TINY + "@q8_0"
+        self.assertIn("model hash is", self.chaski(*command, "--resume", status=2)[1])
+        self.assertEqual((self.out / "run.json").read_text(), before)
+
+    def test_a_finished_run_is_not_asked_again(self):
+        self.eval(self.out)
+        before = (self.out / "run.json").read_text()
+        out, err = self.eval(self.out, "--resume")
+        self.assertIn("is finished", err)
+        self.assertIn(str(self.out / "run.json"), out)
+        self.assertEqual((self.out / "run.json").read_text(), before)
+
+    def test_a_fresh_run_keeps_the_one_that_was_there(self):
+        self.eval(self.out)
+        before = (self.out / "run.json").read_text()
+        _, err = self.eval(self.out, "--seed", "7")
+        self.assertIn("older-1", err)
+        self.assertEqual((self.out / "older-1/run.json").read_text(), before)
+        self.assertEqual(self.record(self.out)["settings"]["seed"], 7)
+        self.assertEqual(sorted(path.name for path in self.out.iterdir()),
+                         ["items.jsonl", "older-1", "report.md", "run.json"])
+
+    def test_resume_needs_a_folder(self):
+        _, err = self.chaski("eval", TINY, "--suite", "review-zh", "--resume", status=2)
+        self.assertIn("--out", err)
+
+    # ---- several at once
+
+    def test_the_reviews_questions_are_timed_alone_and_others_are_batched(self):
+        self.eval(self.out)
+        self.assertEqual(self.record(self.out)["settings"]["batch"], 1)
+        self.assertNotIn("batched", [warning["code"] for warning in self.record(self.out)["warnings"]])
+        self.chaski("eval", TINY, "--suite", self.suite(10), "--out", self.home / "toy", *SHORT)
+        record = self.record(self.home / "toy")
+        self.assertEqual(record["settings"]["batch"], 8)
+        self.assertIn("batched", [warning["code"] for warning in record["warnings"]])
+        self.chaski("eval", TINY, "--suite", self.suite(2), "--batch", "0.5", status=2)
+
+    def test_answers_of_a_batch_are_shown_whole(self):
+        out, _ = self.chaski("eval", TINY, "--suite", self.suite(4), "--batch", "4", "--out", self.out, *SHORT)
+        for number in range(1, 5):
+            self.assertIn(f"[{number}/4] code · 第", out)
+
+    # ---- what is measured
+
+    def test_a_record_has_latencies_memory_energy_and_the_fallback_rate(self):
+        self.eval(self.out)
+        record = self.record(self.out)
+        self.assertEqual(list(record["metrics"]), ["ttft_s", "tpot_s", "itl_s", "e2e_s", "decode_tokens_per_s",
+                                                   "characters_per_s"])
+        self.assertEqual(record["metrics"]["e2e_s"]["samples"], [item["seconds"] for item in record["items"]])
+        self.assertEqual(record["fallback_rate"], {"by_calls": 0, "by_time": 0, "by_ops": 0})
+        self.assertGreater(record["memory"]["kv_bytes"], 0)
+        self.assertGreater(record["memory"]["peak_rss_bytes"], 0)
+        self.assertTrue(record["energy"])
+        for energy in record["energy"]:
+            self.assertEqual(energy["phase"], "eval")
+            self.assertTrue(energy["joules"] is not None or energy["why_not"])
+
+    def test_a_finished_run_is_in_the_history(self):
+        self.eval(self.out)
+        out, _ = self.chaski("history")
+        self.assertIn("review-zh", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
