@@ -147,6 +147,9 @@ void add_latencies(const TestSamples& test, Metrics& metrics) {
               each(test, [](const BenchSample& sample) { return sample.seconds; }));
 }
 
+bool is_share(const NamedMetric& metric) { return metric.unit.empty(); }
+bool is_impossible(const NamedMetric& metric) { return is_share(metric) && metric.metric.median > 1; }
+
 }  // namespace
 
 std::optional<MachinePeaks> measure_peaks(const Checkpoint& checkpoint, int n_threads) {
@@ -303,7 +306,12 @@ void fill_bench_record(const BenchRun& run, const BenchPlan& plan, const BenchBa
                                 {"arithmetic", basis.peaks->gop_what},
                                 {"arithmetic_path", basis.peaks->gop_path}};
   }
-  for (NamedMetric& metric : bench_metrics(run.tests, basis)) record.metrics.push_back(std::move(metric));
+  std::vector<NamedMetric> metrics = bench_metrics(run.tests, basis);
+  if (std::any_of(metrics.begin(), metrics.end(), is_impossible)) {
+    metrics.erase(std::remove_if(metrics.begin(), metrics.end(), is_share), metrics.end());
+    record.warnings.push_back(make_warning("peaks_disturbed"));
+  }
+  for (NamedMetric& metric : metrics) record.metrics.push_back(std::move(metric));
   for (RunWarning& warning : drift_warnings(record.metrics)) record.warnings.push_back(std::move(warning));
   record.runner = {run.runner, run.why_not_faster};
   MemoryRecord memory = record.memory.value_or(MemoryRecord{});

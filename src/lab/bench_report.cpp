@@ -27,6 +27,7 @@ std::string seconds_text(double seconds) {
 
 std::string bytes_text(int64_t n_bytes) {
   const auto n = static_cast<double>(n_bytes);
+  if (n < 1e6) return fmt::format("{:.1f} kB", n / 1e3);
   return n < 1e9 ? fmt::format("{:.1f} MB", n / 1e6) : fmt::format("{:.2f} GB", n / 1e9);
 }
 
@@ -203,7 +204,7 @@ void add_load(const RunRecord& record, const std::string& prefix, std::string na
   for (const Part& part : kParts) {
     const std::optional<double> seconds = median(part.metric);
     if (seconds && *seconds >= 0.0005) {
-      parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", tr(lang, part.en, part.zh),
+      parts += fmt::format("{}{} {}", parts.empty() ? "" : tr(lang, ", ", "，"), tr(lang, part.en, part.zh),
                            seconds_text(*seconds));
     }
   }
@@ -225,10 +226,8 @@ void add_memory(const RunRecord& record, Lang lang, Facts& facts) {
   facts.push_back({std::string(tr(lang, "memory", "内存")), std::move(text)});
 }
 
+/// Of one that has joules.
 std::string energy_text(const EnergyRecord& energy, Lang lang, Foreign foreign) {
-  if (!energy.joules) {
-    return trf(lang, "not available: {}", "不可用：{}", foreign(energy.why_not));
-  }
   std::string text = fmt::format("{}: {:.2f} J", foreign(energy.phase), *energy.joules);
   if (energy.n_tokens > 0 && *energy.joules > 0) {
     const double per_token = *energy.joules / static_cast<double>(energy.n_tokens);
@@ -238,6 +237,26 @@ std::string energy_text(const EnergyRecord& energy, Lang lang, Foreign foreign) 
   if (energy.seconds > 0) text += fmt::format(", {:.1f} W", *energy.joules / energy.seconds);
   if (energy.idle_watts) text += trf(lang, " (idle {:.1f} W)", "（空闲 {:.1f} W）", *energy.idle_watts);
   return text + fmt::format(" [{}]", foreign(energy.source));
+}
+
+/// Meters that are not there, which are most on most machines, share a line with their names.
+void add_energy(const RunRecord& record, Lang lang, Foreign foreign, Facts& facts) {
+  const std::string name(tr(lang, "energy", "能耗"));
+  std::string missing;
+  for (const EnergyRecord& energy : record.energy) {
+    if (energy.joules) {
+      facts.push_back({name, energy_text(energy, lang, foreign)});
+    } else if (!energy.source.empty()) {
+      facts.push_back({name, trf(lang, "{} [{}]: not available: {}", "{} [{}]：不可用：{}",
+                                 foreign(energy.phase), foreign(energy.source), foreign(energy.why_not))});
+    } else {
+      missing += fmt::format("{}{}", missing.empty() ? "" : tr(lang, ", ", "、"),
+                             foreign(energy.why_not.substr(0, energy.why_not.find(':'))));
+    }
+  }
+  if (missing.empty()) return;
+  facts.push_back({name, trf(lang, "not available here: {} (why: -o json)",
+                             "本机不可用：{}（原因见 -o json）", missing)});
 }
 
 void add_stability(const RunRecord& record, Lang lang, Facts& facts) {
@@ -272,9 +291,7 @@ Facts facts_of(const RunRecord& record, Lang lang, Foreign foreign) {
   add_load(record, "load_cold_", word("load, cold", "冷加载"), lang, facts);
   add_load(record, "load_warm_", word("load, warm", "热加载"), lang, facts);
   add_memory(record, lang, facts);
-  for (const EnergyRecord& energy : record.energy) {
-    facts.push_back({word("energy", "能耗"), energy_text(energy, lang, foreign)});
-  }
+  add_energy(record, lang, foreign, facts);
   if (record.fallback_rate && record.fallback_rate->by_calls > 0) {
     const FallbackRate& rate = *record.fallback_rate;
     facts.push_back(

@@ -173,6 +173,7 @@ std::vector<NamedMetric> load_metrics(const LoadTimes& times) {
 std::vector<NamedMetric> load_metrics(const LoadParts& parts) {
   std::vector<NamedMetric> metrics;
   for (const Part& part : kParts) {
+    if (part.seconds == &LoadParts::first_token_s) continue;  // nobody has asked for one yet
     metrics.push_back(named_metric(std::string("load_") + part.name, "s", false, 0, {parts.*part.seconds}));
   }
   return metrics;

@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 24> kSentences{{
+constexpr std::array<Sentence, 25> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -93,6 +93,11 @@ constexpr std::array<Sentence, 24> kSentences{{
      "All requests had the same prompt: a server that keeps what it has computed answers the later ones "
      "sooner.",
      "所有请求的提示词相同：若服务器会缓存已计算的内容，后面的请求会更快得到首词元。"},
+    {"peaks_disturbed",
+     "The model was faster than what the machine was measured to reach just before: something else kept it "
+     "busy "
+     "then, so there are no shares.",
+     "模型的速度超过了此前测得的本机上限：当时机器被其他程序占用，因此不给出比例。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},

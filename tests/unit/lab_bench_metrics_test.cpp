@@ -120,6 +120,16 @@ TEST(BenchMetrics, SharesAreOfWhatTheMachineWasMeasuredToReach) {
   EXPECT_THAT(samples(record_of(some_tests()), "bandwidth_share"), IsEmpty());
 }
 
+TEST(BenchMetrics, AShareAboveOneIsNoShareAndSaysThatThePeaksWereDisturbed) {
+  BenchBasis basis = some_basis();
+  basis.weight_bytes_per_token = 1'000'000'000;
+  basis.peaks = MachinePeaks{summarize({5}), {}, "avx2", "", ""};
+  const RunRecord record = record_of(some_tests(), basis);
+  EXPECT_THAT(samples(record, "bandwidth_share"), IsEmpty());
+  ASSERT_EQ(record.warnings.size(), 1u);
+  EXPECT_EQ(record.warnings[0].code, "peaks_disturbed");
+}
+
 TEST(BenchMetrics, ADriftIsTheLastThirdAgainstTheFirst) {
   EXPECT_DOUBLE_EQ(*drift_of({10, 10, 50, 1, 11, 11}), 0.1);
   EXPECT_FALSE(drift_of({10, 10, 10, 10, 20}));
@@ -252,9 +262,11 @@ TEST(BenchReport, EnergyIsJoulesATokenAndTokensAKilowattHourOrTheReasonWhyNot) {
   const std::string table = bench_table({record}, BenchFormat::kTable, Lang::kEn);
   EXPECT_THAT(table, HasSubstr("0.2 J/token, 18000000 tokens/kWh, 10.0 W (idle 4.0 W)"));
   EXPECT_DOUBLE_EQ(bench_json(record)["energy"][0]["joules_per_token"], 0.2);
-  record.energy = {{"", "bench", {}, 0, 0, {}, "no counter here"}};
+  record.energy = {{"", "bench", {}, 0, 0, {}, "rapl: no counter here"},
+                   {"", "bench", {}, 0, 0, {}, "nvml: no driver"}};
   EXPECT_THAT(bench_table({record}, BenchFormat::kTable, Lang::kEn),
-              HasSubstr("not available: no counter here"));
+              HasSubstr("not available here: rapl, nvml"));
+  EXPECT_EQ(bench_json(record)["energy"][0]["why_not"], "rapl: no counter here");
   EXPECT_TRUE(bench_json(record)["energy"][0]["joules"].is_null());
 }
 
