@@ -247,7 +247,11 @@ const MathToken* result_of(Tokens tokens, size_t first) {
   while (begin > 0 && is_part(begin - 1)) --begin;
   while (end < tokens.size() && is_part(end)) ++end;
   const std::vector<Side> sides = sides_of(tokens.subspan(begin, end - begin));
-  const Tokens last = trimmed(sides.back().tokens), left = trimmed(sides.front().tokens);
+  const Tokens after = sides.back().tokens;
+  const auto remainder = std::find_if(after.begin(), after.end(),
+                                      [](const MathToken& token) { return is_operator(token, "r"); });
+  const Tokens last = trimmed(after.first(static_cast<size_t>(remainder - after.begin())));
+  const Tokens left = trimmed(sides.front().tokens);
   const auto number_in = [](Tokens side) -> const MathToken* {
     return side.size() == 1 && side[0].kind == Kind::kNumber ? side.data() : nullptr;
   };
@@ -357,7 +361,7 @@ Choice choose(std::string_view plain, Tokens tokens, std::span<const std::string
   if (const MathToken* token = boxed(plain, tokens)) return {token, true};
   if (const MathToken* token = marked(plain, tokens, markers)) return {token, true};
   const MathToken* last = last_number(tokens, false);
-  if (const MathToken* token = after_last_equals(tokens)) return {token, token == last};
+  if (const MathToken* token = after_last_equals(tokens)) return {token, last == nullptr || token == last};
   if (last != nullptr) return {last, true};
   const MathToken* weak = last_number(tokens, true);
   return {weak, weak != nullptr};

@@ -39,8 +39,9 @@ class Splitter {
   AnswerParts run(std::string_view answer) {
     const std::string_view begin = trimmed(answer);
     if (begin.starts_with('>')) {
-      note(begin.substr(0, 12));
-      answer = begin.substr(std::min(begin.find_first_not_of("> "), begin.size()));
+      const size_t end = std::min(begin.find_first_not_of("> "), begin.size());
+      note(begin.substr(0, std::min<size_t>(end, 8)));
+      answer = begin.substr(end);
     }
     while (!answer.empty()) {
       const size_t end = answer.find('\n');
