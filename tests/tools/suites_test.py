@@ -15,9 +15,9 @@ SUITES = pathlib.Path(__file__).resolve().parent.parent.parent / "suites"
 OURS = ("chaski-zh", "chaski-en")
 TYPES = ("self-introduction", "code", "commonsense", "concept", "arithmetic")
 COMMON = {"id", "type", "prompt", "reference"}
-REQUIRED = {"self-introduction": set(), "code": {"entry_point", "tests"}, "commonsense": {"accepts", "rejects"},
+REQUIRED = {"self-introduction": set(), "code": {"tests"}, "commonsense": {"accepts", "rejects"},
             "concept": {"keywords", "relations", "false_statements"}, "arithmetic": {"answer", "check"}}
-OPTIONAL = {"self-introduction": {"true_identity"}, "arithmetic": {"unit"}}
+OPTIONAL = {"self-introduction": {"true_identity"}, "code": {"entry_point"}, "arithmetic": {"unit"}}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
              ast.FloorDiv: operator.floordiv, ast.Pow: operator.pow, ast.USub: operator.neg}
 
@@ -79,7 +79,8 @@ class Items(unittest.TestCase):
             with self.subTest(name):
                 scope = {}
                 exec(item["reference"], scope)
-                failed = [test for test in item["tests"] if not passes(scope[item["entry_point"]], test)]
+                function = scope[item.get("entry_point") or list(scope)[-1]]
+                failed = [test for test in item["tests"] if not passes(function, test)]
                 self.assertEqual(failed, [])
 
     def test_no_test_of_code_is_passed_by_doing_nothing(self):
@@ -99,6 +100,7 @@ class Items(unittest.TestCase):
         for name, item in self.of_type("commonsense"):
             with self.subTest(name):
                 self.assertTrue(has(item["reference"], item["accepts"]))
+                self.assertFalse(has(item["prompt"], item["rejects"]))
                 for right in [item["reference"], *item["accepts"]]:
                     self.assertEqual([wrong for wrong in item["rejects"] if has(right, [wrong])], [])
 
