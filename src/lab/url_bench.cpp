@@ -197,7 +197,7 @@ std::string url_bench_prompt(const UrlBenchPlan& plan, int64_t index) {
   // What differs comes first: no server can have the beginning from another request.
   std::string text =
       fmt::format("Task {}. Write a long story in which all of these words occur:", index + kMaxLanes);
-  constexpr int64_t kWordsBefore = 14;
+  constexpr int64_t kWordsBefore = 13;
   for (int64_t i = kWordsBefore; i < plan.n_prompt; ++i) {
     const double draw = uniform01(0, static_cast<uint64_t>(index + kMaxLanes), static_cast<uint64_t>(i));
     text += ' ';
