@@ -81,15 +81,22 @@ OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetri
   row["type_k"] = kv;
   row["type_v"] = kv;
   row["n_gpu_layers"] = 0;
+  row["n_cpu_moe"] = 0;
   row["split_mode"] = "none";
   row["main_gpu"] = 0;
   row["no_kv_offload"] = false;
   row["flash_attn"] = false;
+  row["devices"] = "none";
   row["tensor_split"] = "0.00";
   row["tensor_buft_overrides"] = "none";
-  row["use_mmap"] = false;
+  row["load_mode"] = "none";
+  row["lazy_mode"] = "none";
   row["embeddings"] = false;
-  row["no_op_offload"] = 0;
+  row["no_op_offload"] = false;
+  row["no_host"] = false;
+  row["repack"] = true;
+  row["fit_target"] = 0;
+  row["fit_min_ctx"] = 0;
   row["n_prompt"] = test.n_prompt;
   row["n_gen"] = test.n_gen;
   row["n_depth"] = test.depth;
@@ -101,6 +108,7 @@ OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetri
   row["samples_ns"] = OrderedJson::array();
   for (const double sample : ns.samples) row["samples_ns"].push_back(whole(sample));
   row["samples_ts"] = ts.samples;
+  row["use_mmap"] = false;  // of earlier versions, whose readers ask for it
   // Ours.
   row["model"] = r.model.id;
   row["is_synthetic"] = r.model.is_synthetic;

@@ -18,9 +18,9 @@ HOME = tempfile.TemporaryDirectory()
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "CHASKI_HOME": HOME.name}
 # What scripts that read llama-bench's files ask for.
 LLAMA_BENCH = """build_commit build_number cpu_info gpu_info backends model_filename model_type model_size model_n_params n_batch
-    n_ubatch n_threads cpu_mask cpu_strict poll type_k type_v n_gpu_layers split_mode main_gpu no_kv_offload flash_attn tensor_split
-    tensor_buft_overrides use_mmap embeddings no_op_offload n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts
-    stddev_ts""".split()
+    n_ubatch n_threads cpu_mask cpu_strict poll type_k type_v n_gpu_layers n_cpu_moe split_mode main_gpu no_kv_offload flash_attn
+    devices tensor_split tensor_buft_overrides load_mode lazy_mode embeddings no_op_offload no_host repack fit_target fit_min_ctx
+    n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts""".split()
 
 
 def chaski(*args, status=0):
