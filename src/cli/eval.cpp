@@ -88,9 +88,9 @@ RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalWo
   return record;
 }
 
-void eval_into(const fs::path& out, const EvalOptions& options, const EvalJob& job, const Context& context) {
+void eval_into(const EvalOptions& options, const EvalJob& job, const Context& context) {
   const std::vector<std::string>& models = options.models;
-  const std::vector<fs::path> folders = folders_in(out, models);
+  const std::vector<fs::path> folders = folders_in(job.out, models);
   Screen screen;
   std::optional<RunScorer> scorer;
   if (!options.goes_unscored) scorer.emplace(job.suite, options.rubric, context);
@@ -114,20 +114,21 @@ void eval_into(const fs::path& out, const EvalOptions& options, const EvalJob& j
 }
 
 void eval(const EvalOptions& options, const Context& context) {
-  const EvalJob job = job_of(options.job);
+  EvalJob job = job_of(options.job);
   for (const std::string& model : options.models)
     resolve_model(model);  // a misspelt second name is said at once
   if (!options.job.out.empty()) {
     make_folders(options.job.out);
-    eval_into(options.job.out, options, job, context);
+    job.out = options.job.out;
+    eval_into(options, job, context);
     return;
   }
-  const fs::path claimed = claim_folder(job.suite.name);
+  job.out = claim_folder(job.suite.name);
   try {
-    eval_into(claimed, options, job, context);
+    eval_into(options, job, context);
   } catch (...) {
     std::error_code ignored;
-    fs::remove(claimed, ignored);  // only where nothing was written into it
+    fs::remove(job.out, ignored);  // only where nothing was written into it
     throw;
   }
 }

@@ -44,6 +44,9 @@ EvalJob job_of(const JobOptions& options) {
   sampling_of(job.plan.settings);
   job.where = options.where;
   job.prompts = options.prompts;
+  if (!job.suite.prompt_template.empty() && job.prompts.template_choice == PromptOptions().template_choice) {
+    job.prompts.template_choice = job.suite.prompt_template;
+  }
   if (options.resumes) job.start = ItemJournal::Start::kResume;
   return job;
 }
@@ -118,7 +121,7 @@ void EvalRun::ask(std::span<const SuiteItem> items, const EvalEvents& events) {
                   "已完成 {}/{} 个回答，保存在 {}；未写出记录", journal_->rows().size(),
                   plan_.n_answers(job_.suite), (journal_->folder() / "items.jsonl").string()),
               trf(context_.lang, "the same command with --resume --out {} goes on",
-                  "用同样的命令加上 --resume --out {} 可继续", journal_->folder().string()));
+                  "用同样的命令加上 --resume --out {} 可继续", job_.out.string()));
 }
 
 void EvalRun::fill_fallbacks() {

@@ -21,6 +21,7 @@ struct EvalJob {
   ModelOptions where;
   PromptOptions prompts;
   ItemJournal::Start start = ItemJournal::Start::kFresh;
+  std::filesystem::path out;  ///< the command's folder, by which it is resumed
 };
 
 /// What the command line says of a job; seed 0 unless told. Throws Error(kUsage) naming what is out of range,

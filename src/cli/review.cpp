@@ -64,6 +64,7 @@ std::vector<Side> sides_of(const ReviewOptions& options, const fs::path& out) {
     sides[i].model = options.models[options.compares_templates ? 0 : i];
     sides[i].folder = folders[i];
     sides[i].job = job_of(options.job);
+    sides[i].job.out = out;
   }
   if (options.compares_templates) sides[1].job.prompts.template_choice = kReviewTemplate;
   return sides;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Evaluations that are broken off and go on, answer several questions at once, and are scored: on the tiny synthetic
 model. With CHASKI_FULL=ON the program is killed 50 times instead of a few."""
+import hashlib
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -12,6 +14,7 @@ import time
 import unittest
 
 CHASKI = os.environ["CHASKI"]
+RUBRIC = pathlib.Path(__file__).resolve().parents[2] / "suites/rubric.yaml"
 N_KILLS = 50 if os.environ.get("CHASKI_FULL") == "ON" else 6
 TINY = "synthetic:tiny"
 SHORT = ["--max-new-tokens", "6"]
@@ -200,6 +203,109 @@ class EvalTest(unittest.TestCase):
         self.eval(self.out)
         out, _ = self.chaski("history")
         self.assertIn("review-zh", out)
+
+    # ---- scores
+
+    def score(self, *args, status=0):
+        return self.chaski("score", *args, status=status)
+
+    def put_answers(self, folder, answers):
+        record = self.record(folder)
+        for item in record["items"]:
+            item["answer"] = answers.get(item["id"], item["answer"])
+        (folder / "run.json").write_text(json.dumps(record))
+
+    def scores(self, folder):
+        return {score["id"]: score["score"] for score in self.record(folder)["scores"]}
+
+    def test_answers_are_scored_with_evidence_and_the_rubric_is_recorded(self):
+        out, _ = self.eval(self.out)
+        record = self.record(self.out)
+        self.assertEqual([score["id"] for score in record["scores"]], ["1", "2", "3", "4", "5"])
+        self.assertTrue(all(score["scorer"] == "rubric" for score in record["scores"]))
+        self.assertEqual(record["scoring"]["rubric"]["sha256"], hashlib.sha256(RUBRIC.read_bytes()).hexdigest())
+        self.assertIn(record["scoring"]["sandbox"], ("A", "B", "none"))
+        self.assertEqual(record["scoring"]["by_type"]["arithmetic"]["n_questions"], 1)
+        self.assertIn("arithmetic", out)
+        self.assertIn("## Scores", (self.out / "report.md").read_text())
+
+    def test_scoring_later_gives_the_same_scores_and_needs_no_model(self):
+        self.eval(self.out)
+        at_once = self.record(self.out)
+        later = self.home / "later"
+        self.eval(later, "--no-score")
+        self.assertEqual(self.record(later)["scores"], [])
+        self.assertIn("not scored here", (later / "report.md").read_text())
+        record = self.record(later)
+        record["model"]["path"] = "/nowhere"
+        (later / "run.json").write_text(json.dumps(record))
+        self.score(later)
+        record = self.record(later)
+        self.assertEqual(record["scores"], at_once["scores"])
+        self.assertEqual(record["scoring"], at_once["scoring"])
+
+    def test_an_unscored_run_that_is_resumed_is_scored(self):
+        self.eval(self.out, "--no-score")
+        self.eval(self.out, "--resume")
+        self.assertEqual(len(self.record(self.out)["scores"]), 5)
+
+    def test_answers_are_scored_by_what_they_say(self):
+        self.eval(self.out, "--no-score")
+        self.put_answers(self.out, {"3": "中国的首都是北京。", "5": "1+2+3+4+5=15，所以答案是15。"})
+        self.score(self.out)
+        good = self.scores(self.out)
+        self.put_answers(self.out, {"3": "中国的首都是杭州。", "5": "等于1110。"})
+        self.score(self.out, "--out", self.home / "bad")
+        bad = self.scores(self.home / "bad")
+        self.assertGreaterEqual(min(good["3"], good["5"]), 4)
+        self.assertLessEqual(max(bad["3"], bad["5"]), 2)
+        self.assertEqual(self.scores(self.out), good, "--out leaves the run as it was")
+
+    def test_another_rubric_scores_otherwise_and_is_named(self):
+        self.eval(self.out, "--no-score")
+        self.put_answers(self.out, {"5": "等于16。"})
+        self.score(self.out)
+        before = self.scores(self.out)
+        rubric = self.home / "mine.yaml"
+        text = RUBRIC.read_text()
+        self.assertIn("wrong_final: 2", text)
+        rubric.write_text(text.replace("wrong_final: 2", "wrong_final: 1").replace("chaski-rubric/", "mine/"))
+        self.score(self.out, "--rubric", rubric)
+        self.assertEqual((before["5"], self.scores(self.out)["5"]), (2, 1))
+        self.assertTrue(self.record(self.out)["scoring"]["rubric"]["name"].startswith("mine/"))
+
+    def test_a_bad_rubric_is_said_before_anything_is_asked(self):
+        rubric = self.home / "bad.yaml"
+        rubric.write_text("name: bad\ntypes: {arithmetic: {weights: {luck: 1}}}\n")
+        _, err = self.eval(self.out, "--rubric", rubric, status=4)
+        self.assertIn("luck", err)
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_answers_are_never_scored_by_other_questions(self):
+        suite = self.suite(2, item_type="arithmetic")
+        self.chaski("eval", TINY, "--suite", suite, "--no-score", "--out", self.out, "--json")
+        kept = self.home / "kept"
+        shutil.copytree(suite, kept)
+        self.suite(3, item_type="arithmetic")
+        _, err = self.score(self.out, status=2)
+        self.assertIn(self.record(self.out)["settings"]["suite"]["sha256"], err)
+        self.score(self.out, "--suite", kept)
+        shutil.rmtree(suite)
+        self.assertIn("--suite", self.score(self.out, status=3)[1])
+
+    def test_a_run_of_the_history_is_scored_into_a_folder_that_is_named(self):
+        self.eval(self.out, "--no-score")
+        self.assertIn("--out", self.score("1", status=2)[1])
+        self.score("1", "--out", self.home / "scored")
+        self.assertEqual(len(self.record(self.home / "scored")["scores"]), 5)
+
+    def test_a_question_that_failed_has_no_score(self):
+        suite = self.suite(1, settings="temperature: 0, max_length: 40", item_type="arithmetic")
+        with (suite / "items.jsonl").open("a") as items:
+            items.write(json.dumps({"id": "long", "type": "arithmetic", "prompt": "x" * 90, "answer": "1"}) + "\n")
+        self.chaski("eval", TINY, "--suite", suite, "--out", self.out, status=2)
+        score = self.record(self.out)["scores"][1]
+        self.assertEqual((score["status"], score["score"]), ("failed", None))
 
 
 if __name__ == "__main__":
