@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""The whole review as one command, on two tiny synthetic models: one folder with everything, made by turns."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+CHASKI = os.environ["CHASKI"]
+A, B = "synthetic:tiny", "synthetic:tiny@q8_0"
+SHORT = ["--max-new-tokens", "6", "-p", "16", "-n", "8"]
+
+
+class ReviewTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = pathlib.Path(folder.name)
+        self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home / "home"), "LC_ALL": "C.UTF-8"}
+        self.out = self.home / "out"
+
+    def review(self, *args, status=0):
+        done = subprocess.run([CHASKI, "review", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
+                              env=self.env, timeout=600, check=False)
+        self.assertEqual(done.returncode, status, (args, done.stdout.decode(), done.stderr.decode()))
+        return done.stdout.decode(), done.stderr.decode()
+
+    def record(self, *parts):
+        return json.loads(self.out.joinpath(*parts, "run.json").read_text())
+
+    def test_a_review_leaves_one_folder_with_everything(self):
+        out, _ = self.review(A, B, "--out", self.out, *SHORT)
+        self.assertEqual(sorted(path.name for path in self.out.iterdir()),
+                         ["bench", "bench.html", "bench.json", "bench.md", "compare.html", "compare.md", "index.md",
+                          "synthetic-tiny", "synthetic-tiny-q8_0"])
+        for name in ("synthetic-tiny", "synthetic-tiny-q8_0"):
+            record = self.record(name)
+            self.assertEqual(len(record["items"]), 5)
+            self.assertEqual(len(record["scores"]), 5)
+            self.assertEqual(self.record("bench", name)["kind"], "bench")
+            self.assertTrue((self.out / name / "report.md").exists())
+        self.assertEqual([bench["model"] for bench in json.loads((self.out / "bench.json").read_text())], [A, B])
+        page = (self.out / "compare.html").read_text()
+        self.assertIn("tiny@q8_0", page)
+        self.assertNotIn("<script", page)
+        for link in re.findall(r"\]\(([^)]+)\)", (self.out / "index.md").read_text()):
+            self.assertTrue((self.out / link).exists(), link)
+        self.assertIn("sandbox for generated code:", out)
+        self.assertIn("energy:", out)
+
+    def test_both_are_asked_by_turns_and_neither_always_first(self):
+        out, _ = self.review(A, B, "--no-bench", "--out", self.out, *SHORT)
+        self.assertEqual(re.findall(r"^\[(\d)/5\] ([AB]) ·", out, re.MULTILINE),
+                         [("1", "A"), ("1", "B"), ("2", "B"), ("2", "A"), ("3", "A"), ("3", "B"), ("4", "B"), ("4", "A"),
+                          ("5", "A"), ("5", "B")])
+        self.assertFalse((self.out / "bench.json").exists())
+
+    def test_the_template_experiment_asks_one_model_by_two_templates(self):
+        self.review(A, "--templates", "--out", self.out, *SHORT, "--lang", "zh")
+        own, other = self.record("own-template"), self.record("review-template")
+        self.assertEqual(own["model"]["hash"], other["model"]["hash"])
+        self.assertEqual(own["settings"]["template"], "model")
+        self.assertEqual(other["settings"]["template"], "raw:<s>[INST] {prompt} [/INST]")
+        self.assertIn('lang="zh', (self.out / "compare.html").read_text())
+        self.assertIn("对话模板", (self.out / "compare.md").read_text())
+
+    def test_models_that_are_not_here_are_all_named_and_nothing_is_left(self):
+        _, err = self.review("LLM-Research/Llama-3.2-1B-Instruct", "UnicomAI/Unichat-llama3.2-Chinese-3B", status=3)
+        self.assertIn("LLM-Research/Llama-3.2-1B-Instruct, UnicomAI/Unichat-llama3.2-Chinese-3B", err)
+        self.assertFalse((self.home / "home/runs").exists())
+
+    def test_one_model_alone_is_no_review(self):
+        self.assertIn("expected two models", self.review(A, status=2)[1])
+        self.assertIn("expected one model", self.review(A, B, "--templates", status=2)[1])
+
+    def test_a_review_broken_off_goes_on_where_it_was(self):
+        self.review(A, B, "--no-bench", "--out", self.out, *SHORT)
+        before = [self.record(name)["items"] for name in ("synthetic-tiny", "synthetic-tiny-q8_0")]
+        folder = self.out / "synthetic-tiny-q8_0"
+        (folder / "run.json").unlink()
+        self.review(A, B, "--no-bench", "--resume", "--out", self.out, *SHORT)
+        after = [self.record(name)["items"] for name in ("synthetic-tiny", "synthetic-tiny-q8_0")]
+        self.assertEqual(before[0], after[0], "a finished side is not asked again")
+        self.assertEqual([item["ids"] for item in before[1]], [item["ids"] for item in after[1]])
+
+
+if __name__ == "__main__":
+    unittest.main()
