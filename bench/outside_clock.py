@@ -1,78 +1,86 @@
 #!/usr/bin/env python3
-"""One and the same decode, timed by `chaski bench` and by a clock outside it. The outside clock is the time between pieces of text
-of `chaski run`, as they arrive in a pipe that this program reads: the prompt is short, the answer long, and from the arrival of an
-early piece to that of a late one a known number of tokens was made. The inside figure is that of a bench whose depth and length are
-the same. Both are taken by turns, and their medians compared.
+"""The same runs timed twice: by `chaski bench`, and by a clock outside it. The bench's standard error is a terminal of this
+program's, on which it says after each sample how far it is; between two such words lies one sample. Before a decode lies, untimed by
+the bench, its prompt of one token: there the outside time is of one token more.
 
-  outside_clock.py --chaski build/chaski MODEL [--tokens 200] [--rounds 5] [--most 3] [-- OPTION…]
+  outside_clock.py --chaski build/chaski MODEL [--prompt 512] [--gen 64] [--repeat 6] [--most 3] [-- OPTION…]
 
-Ends with 1 where the two differ by more than --most percent. Options after -- go to both, as -t 2."""
+Prints every pair and ends with 1 where one is apart by more than --most percent. A test's first sample is left out: its warm-up
+lies before it. Options after -- go to the bench, as -t 2."""
 import argparse
 import json
 import os
-import statistics
+import pty
+import re
 import subprocess
 import sys
 import time
 
-PROMPT = "Tell a long story about a ferry, an island and two heavy trunks."
+
+def bench(args):
+    """The bench's record, and when it said that each sample was done."""
+    ours, theirs = pty.openpty()
+    command = [args.chaski, "bench", args.model, "-p", str(args.prompt), "-n", str(args.gen), "--repeat", str(args.repeat), "-o", "json",
+               "--lang", "en", *args.options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    marks, said = {}, b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            break
+        now = time.monotonic()
+        said += piece
+        for percent in re.findall(rb"measuring[^\r]*?(\d+)\s?%", said):
+            marks.setdefault(int(percent), now)
+    out, _ = process.communicate()
+    if process.returncode != 0:
+        sys.exit(said.decode(errors="replace"))
+    return json.loads(out)[0], marks
 
 
-def answer_times(args):
-    """When each piece of an answer of args.tokens tokens arrived, in seconds, with its text; and the tokens of the prompt. The ids
-    are asked for in a run of their own, for standard output has the text alone."""
-    common = ["-p", PROMPT, "--max-new-tokens", str(args.tokens), "--temperature", "0", "--ignore-eos", "--draft", "none",
-              "--repetition-penalty", "1", *args.options]
-    if not hasattr(args, "n_prompt"):
-        done = subprocess.run([args.chaski, "run", args.model, *common, "--json"], check=True, capture_output=True,
-                              stdin=subprocess.DEVNULL)
-        args.n_prompt = len(json.loads(done.stdout)["prompt_ids"])
-    process = subprocess.Popen([args.chaski, "run", args.model, *common], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               stdin=subprocess.DEVNULL)
-    times = []
-    while piece := os.read(process.stdout.fileno(), 65536):
-        times.append((time.monotonic(), piece))
-    if process.wait() != 0:
-        sys.exit("chaski run failed")
-    return times
-
-
-def outside_rate(args):
-    """Tokens a second by the pieces' arrival. A token whose text is held back (part of a character) arrives with a later one, and the
-    last piece is the end of the line: so that the first and the last token's arrival are known, pieces are counted, not guessed."""
-    times = answer_times(args)
-    if times[-1][1] == b"\n":
-        times.pop()
-    if len(times) != args.tokens:  # pieces that came together or were held back
-        print(f"  {len(times)} pieces for {args.tokens} tokens: this text gives no token-by-token arrival", file=sys.stderr)
-    return (args.tokens - 1) / (times[-1][0] - times[0][0])
-
-
-def inside_rate(args):
-    done = subprocess.run([args.chaski, "bench", args.model, "-p", "0", "-n", str(args.tokens - 1), "-d", str(args.n_prompt),
-                           "--repeat", "1", "-o", "json", *args.options], check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    return json.loads(done.stdout)[0]["decode_tokens_per_s"]["samples"][0]
+def inside_seconds(record, test):
+    """Of each sample of a test; of a decode with one token more, at its own rate."""
+    metrics = record["metrics"]
+    if test["kind"] == "prefill":
+        return [test["n_prompt"] / rate for rate in metrics["prefill_tokens_per_s"]["samples"]]
+    if test["kind"] == "decode":
+        return [(test["n_gen"] + 1) / rate for rate in metrics["decode_tokens_per_s"]["samples"]]
+    return metrics["e2e_s"]["samples"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--chaski", required=True)
-    parser.add_argument("--tokens", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--gen", type=int, default=64)
+    parser.add_argument("--repeat", type=int, default=6)
     parser.add_argument("--most", type=float, default=3.0, help="percent that the two may differ by")
-    parser.add_argument("options", nargs="*")
-    args = parser.parse_args()
-    outside, inside = [], []
-    for round_ in range(args.rounds):
-        outside.append(outside_rate(args))
-        inside.append(inside_rate(args))
-        print(f"round {round_ + 1}: outside {outside[-1]:.2f}, bench {inside[-1]:.2f} tokens/s, "
-              f"{100 * (inside[-1] / outside[-1] - 1):+.2f} %", flush=True)
-    difference = 100 * (statistics.median(inside) / statistics.median(outside) - 1)
-    print(f"medians of {args.rounds}: outside {statistics.median(outside):.2f}, bench {statistics.median(inside):.2f} tokens/s, "
-          f"{difference:+.2f} %, at most {args.most:g} % allowed")
-    return 0 if abs(difference) <= args.most else 1
+    ours = sys.argv[1:]
+    split = ours.index("--") if "--" in ours else len(ours)
+    args = parser.parse_args(ours[:split])
+    args.options = ours[split + 1:]
+    record, marks = bench(args)
+    tests = record["settings"]["tests"]
+    n_all = len(tests) * args.repeat
+    if n_all > 100:
+        sys.exit("more than 100 samples: not each of them has a percent of its own")
+    done = [marks.get(100 * (i + 1) // n_all) for i in range(n_all)]
+    worst, n_pairs = 0.0, 0
+    for t, test in enumerate(tests):
+        seconds = inside_seconds(record, test)
+        for r in range(1, args.repeat):
+            i = t * args.repeat + r
+            if done[i] is None or done[i - 1] is None:
+                sys.exit(f"sample {i + 1} was not announced: {sorted(marks)}")
+            outside = done[i] - done[i - 1]
+            difference = 100 * (outside / seconds[r] - 1)
+            worst, n_pairs = max(worst, abs(difference)), n_pairs + 1
+            print(f"{test['kind']:8} {r + 1}: bench {seconds[r]:.4f} s, outside {outside:.4f} s, {difference:+.2f} %")
+    print(f"{n_pairs} pairs, {worst:.2f} % apart at most; {args.most:g} % allowed")
+    return 0 if worst <= args.most else 1
 
 
 if __name__ == "__main__":
