@@ -1,0 +1,318 @@
+#include "lab/judge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "lab/judge_prompt.h"
+#include "lab/scorer_text.h"
+#include "net/http_client.h"
+
+namespace chaski {
+namespace {
+
+constexpr uint64_t kMaxCacheBytes = 256u << 20;
+constexpr int64_t kMaxReplyBytes = 1 << 20;
+constexpr double kStallSeconds = 300;  // a large judge on a slow machine
+constexpr int kMaxTries = 3;           // where the server says that it has too much to do
+
+[[noreturn]] void refuse(const std::string& message, std::string hint = {}) {
+  throw Error(ErrorCode::kUsage, "judge", message, std::move(hint));
+}
+
+/// The endpoint's base, without what belongs to one call.
+std::string base_of(std::string url) {
+  constexpr std::string_view kCall = "/chat/completions";
+  while (url.ends_with('/')) url.pop_back();
+  if (url.ends_with(kCall)) url.resize(url.size() - kCall.size());
+  const size_t host = url.rfind("https://", 0) == 0 ? 8 : url.rfind("http://", 0) == 0 ? 7 : 0;
+  if (host == 0 || host == url.size()) refuse(fmt::format("{}: is no http or https URL", printable(url)));
+  if (url.substr(host, url.find('/', host) - host).find('@') != std::string::npos) {
+    refuse("the URL holds a user's name or password",
+           "give the key by the environment variable CHASKI_JUDGE_KEY");
+  }
+  return url;
+}
+
+/// A model's name as it is compared: the last part of a path or repository, without case and file ending.
+std::string plain_name(std::string_view id) {
+  id = id.substr(id.find_last_of("/\\") + 1);
+  std::string name(id);
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+std::string text_in(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>()
+                                                                           : std::string();
+}
+
+Preference swapped(Preference preference) {
+  if (preference == Preference::kTie) return preference;
+  return preference == Preference::kFirst ? Preference::kSecond : Preference::kFirst;
+}
+
+/// Replies by the hash of what was asked, in a file of JSON lines.
+class ReplyCache {
+ public:
+  explicit ReplyCache(std::filesystem::path file) : file_(std::move(file)) {
+    std::error_code ignored;
+    if (file_.empty() || !std::filesystem::exists(file_, ignored)) return;
+    const std::string text = read_text_file(file_, kMaxCacheBytes);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      take(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+
+  const std::string* find(const std::string& key) const {
+    const auto found = replies_.find(key);
+    return found == replies_.end() ? nullptr : &found->second;
+  }
+
+  void keep(const std::string& key, const std::string& content) {
+    if (!replies_.emplace(key, content).second || file_.empty()) return;
+    std::ofstream out(file_, std::ios::app | std::ios::binary);
+    // A line of its own even behind one that was cut off.
+    out << '\n' << to_json_text(OrderedJson{{"key", key}, {"content", content}}) << '\n';
+    out.flush();
+    if (!out) throw Error(ErrorCode::kIo, "judge", fmt::format("{}: could not be written", file_.string()));
+  }
+
+ private:
+  /// A line that is cut or foreign is as if it were not there.
+  void take(std::string_view line) {
+    if (line.empty()) return;
+    try {
+      const Json entry = parse_json(line, "cache");
+      if (!text_in(entry, "key").empty()) replies_[text_in(entry, "key")] = text_in(entry, "content");
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCorrupt) throw;
+    }
+  }
+
+  std::filesystem::path file_;
+  std::map<std::string, std::string> replies_;
+};
+
+}  // namespace
+
+std::string judge_key_from_environment() {
+  const char* key = std::getenv("CHASKI_JUDGE_KEY");
+  return key == nullptr ? std::string() : std::string(key);
+}
+
+std::string_view name_of(Preference preference) {
+  switch (preference) {
+    case Preference::kFirst:
+      return "first";
+    case Preference::kSecond:
+      return "second";
+    case Preference::kTie:
+      break;
+  }
+  return "tie";
+}
+
+struct Judge::State {
+  State(JudgeOptions the_options, const std::vector<ModelFacts>& the_models)
+      : options(std::move(the_options)), under_test(the_models), cache(options.cache) {
+    options.url = base_of(options.url);
+  }
+
+  /// The content of a reply, or nothing and why.
+  std::optional<std::string> ask(OrderedJson body, const CancelToken& cancel, std::string& why) {
+    body["model"] = options.model;
+    body["seed"] = options.seed;
+    const std::string key = sha256_of(options.url + "\n" + to_json_text(body));
+    asked = key;
+    if (const std::string* kept = cache.find(key)) return *kept;
+    if (!takes_schema) body.erase("response_format");
+    try {
+      HttpResponse response = post(body, cancel);
+      if ((response.status == 400 || response.status == 422) && takes_schema) {
+        takes_schema = false;  // an endpoint that knows no schemas: the prompt asks for the same
+        body.erase("response_format");
+        response = post(body, cancel);
+      }
+      return content_of(response, why);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNetwork) throw;
+      why = one_line(error.what(), 200);
+      return std::nullopt;
+    }
+  }
+
+  HttpRequest request(const std::string& path) const {
+    HttpRequest http;
+    http.url = options.url + path;
+    http.stall_timeout_s = kStallSeconds;
+    http.max_body_bytes = kMaxReplyBytes;
+    if (!options.api_key.empty()) http.headers.emplace_back("Authorization", "Bearer " + options.api_key);
+    return http;
+  }
+
+  HttpResponse post(const OrderedJson& body, const CancelToken& cancel) {
+    HttpRequest http = request("/chat/completions");
+    http.method = "POST";
+    http.headers.emplace_back("Content-Type", "application/json");
+    http.body = to_json_text(body);
+    HttpResponse response = client.send(http, cancel);
+    for (int i = 1; i < kMaxTries && (response.status == 429 || response.status == 503); ++i) {
+      for (int ms = 0; ms < i * 2000; ms += 50) {
+        cancel.throw_if_cancelled("judge");
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      }
+      response = client.send(http, cancel);
+    }
+    return response;
+  }
+
+  std::optional<std::string> content_of(const HttpResponse& response, std::string& why) {
+    if (response.status != 200) {
+      why = fmt::format("the server answered {}: {}", response.status, one_line(response.body));
+      return std::nullopt;
+    }
+    Json reply;
+    try {
+      reply = parse_json(response.body, "judge's server");
+    } catch (const Error&) {
+      why = "the server's answer is no JSON: " + one_line(response.body);
+      return std::nullopt;
+    }
+    if (const std::string id = text_in(reply, "model"); !id.empty()) refuse_under_test(id);
+    const Json::json_pointer where("/choices/0/message/content");
+    if (!reply.is_object() || !reply.contains(where) || !reply.at(where).is_string()) {
+      why = "the server's answer has no choices[0].message.content";
+      return std::nullopt;
+    }
+    return reply.at(where).get<std::string>();
+  }
+
+  /// Nobody judges itself.
+  void refuse_under_test(const std::string& text) const {
+    for (const ModelFacts& model : under_test) {
+      const bool is_same_name = plain_name(text) == plain_name(model.id);
+      const bool is_same_hash = model.hash.size() >= 16 && text.find(model.hash) != std::string::npos;
+      if (is_same_name || is_same_hash) {
+        refuse(fmt::format("{} is a model under test; it cannot judge itself", printable(text)),
+               "name another model with --judge-model, or another endpoint");
+      }
+    }
+  }
+
+  /// Picks the model, and looks for the ones under test among what the endpoint says of it.
+  void choose_model(const CancelToken& cancel) {
+    const HttpResponse response = client.send(request("/models"), cancel);
+    Json models = Json::array();
+    if (response.status == 200) {
+      try {
+        const Json list = parse_json(response.body, "judge's server");
+        if (list.is_object() && list.contains("data") && list["data"].is_array()) models = list["data"];
+      } catch (const Error&) {  // said below, where it matters
+      }
+    } else if (response.status == 401 || response.status == 403) {
+      refuse(fmt::format("{} answered {}: the key is not accepted", options.url, response.status),
+             "set CHASKI_JUDGE_KEY");
+    }
+    if (options.model.empty()) {
+      if (models.size() != 1 || text_in(models[0], "id").empty()) {
+        refuse(fmt::format("{} lists {} models; one must be chosen", options.url, models.size()),
+               "name it with --judge-model");
+      }
+      options.model = text_in(models[0], "id");
+    }
+    refuse_under_test(options.model);
+    for (const Json& model : models) {
+      if (text_in(model, "id") != options.model) continue;
+      for (const auto& [key, value] : model.items()) {
+        if (value.is_string() && key != "object" && key != "owned_by")
+          refuse_under_test(value.get<std::string>());
+      }
+    }
+  }
+
+  JudgeOptions options;
+  std::vector<ModelFacts> under_test;
+  ReplyCache cache;
+  HttpClient client;
+  bool takes_schema = true;
+  std::string asked;  ///< key of the last question
+};
+
+Judge::Judge(JudgeOptions options, const std::vector<ModelFacts>& under_test, const CancelToken& cancel)
+    : state_(std::make_unique<State>(std::move(options), under_test)) {
+  state_->choose_model(cancel);
+}
+Judge::~Judge() = default;
+
+const std::string& Judge::model() const { return state_->options.model; }
+
+OrderedJson Judge::facts() const {
+  return {{"url", state_->options.url},
+          {"model", state_->options.model},
+          {"seed", state_->options.seed},
+          {"temperature", 0},
+          {"prompts_sha256", judge_prompts_sha256()}};
+}
+
+ScoreRecord Judge::score(const SuiteItem& item, const AnswerRecord& answer, const CancelToken& cancel) {
+  ScoreRecord record;
+  record.id = item.id;
+  record.sample = answer.sample;
+  record.scorer = "judge:" + model();
+  record.status = "failed";
+  const auto content = state_->ask(grading_request(item, answer), cancel, record.note);
+  const auto grades = content ? parse_grades(*content, record.note) : std::nullopt;
+  if (!grades) return record;
+  state_->cache.keep(state_->asked, *content);
+  record.status = "scored";
+  double raw = 1;
+  const double weight = 1.0 / static_cast<double>(kJudgeDimensions.size());
+  for (size_t i = 0; i < kJudgeDimensions.size(); ++i) {
+    const double value = (grades->grades[i] - 1) / 9.0;
+    record.components.push_back(
+        {std::string(kJudgeDimensions[i]), weight, value, fmt::format("{} / 10", grades->grades[i])});
+    raw += 4 * weight * value;
+  }
+  // 1 and 2 of 10 come to 1, 3 and 4 to 2, …; between them as the rubric rounds.
+  const auto tenths = static_cast<int>(std::floor(raw * 10 + 0.5 + 1e-9));
+  record.raw = tenths / 10.0;
+  record.score = (tenths + 5) / 10;
+  record.note = grades->reason;
+  return record;
+}
+
+PairScore Judge::compare(const SuiteItem& item, const AnswerRecord& first, const AnswerRecord& second,
+                         const CancelToken& cancel) {
+  PairScore pair;
+  pair.id = item.id;
+  pair.sample = first.sample;
+  pair.status = "failed";
+  std::array<JudgeVerdict, 2> verdicts;
+  for (size_t i = 0; i < 2; ++i) {
+    const OrderedJson body =
+        i == 0 ? pairing_request(item, first, second) : pairing_request(item, second, first);
+    const auto content = state_->ask(body, cancel, pair.note);
+    const auto verdict = content ? parse_verdict(*content, pair.note) : std::nullopt;
+    if (!verdict) return pair;
+    state_->cache.keep(state_->asked, *content);
+    verdicts[i] = *verdict;
+  }
+  pair.status = "scored";
+  pair.is_consistent = verdicts[0].preference == swapped(verdicts[1].preference);
+  if (pair.is_consistent) pair.preference = verdicts[0].preference;
+  pair.note = verdicts[0].reason;
+  return pair;
+}
+
+}  // namespace chaski
