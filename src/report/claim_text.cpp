@@ -44,7 +44,8 @@ std::string with_type(std::string sentence, const Claim& claim, const Comparison
 
 /// " (23 % less)": how far B is from A.
 std::string distance(const Claim& claim, Lang lang) {
-  if (claim.mean_a <= 0 || claim.unit == "points" || claim.unit == "share") return "";
+  if (claim.difference == 0 || claim.mean_a <= 0 || claim.unit == "points" || claim.unit == "share")
+    return "";
   const double share = claim.difference / claim.mean_a;
   const double size = std::abs(share) * 100;
   const std::string amount = size >= 10 ? fmt::format("{:.0f}", size) : fmt::format("{:.1f}", size);
@@ -131,6 +132,8 @@ std::string claim_finding(const Claim& claim, Lang lang) {
     case Ground::kOpposite:
       return trf(lang, "The opposite: {}. {}.", "恰好相反：{}。{}。", said_of(claim, "A", lang), means);
     case Ground::kEquivalent:
+      if (claim.test == TestMethod::kNone)
+        return trf(lang, "{}: the same by count.", "{}：按计数相同。", means);
       return trf(lang, "{}: a difference beyond ±{} is ruled out.", "{}：可排除超过 ±{} 的差异。", means,
                  claim_figure(claim, claim.margin, lang));
     case Ground::kNoEvidence:
@@ -139,12 +142,16 @@ std::string claim_finding(const Claim& claim, Lang lang) {
       return trf(lang, "{}: with so few, no result could be told from chance.",
                  "{}：数量太少，任何结果都无法与偶然区分。", means);
     case Ground::kOneReading:
+      if (claim.test == TestMethod::kPaired) {
+        return trf(lang, "{}, on one question: nothing to test.", "{}，只有一题：无法检验。", means);
+      }
       return trf(lang, "{}, one reading each: without spread there is nothing to test.",
                  "{}，各只有一次读数：没有波动信息，无法检验。", means);
     case Ground::kNotMeasured:
       break;
   }
-  return std::string(tr(lang, "Not measured in both runs.", "并非两次运行都测量了此项。"));
+  return std::string(
+      tr(lang, "At least one of the runs has not measured it.", "至少有一次运行没有测量此项。"));
 }
 
 std::string claim_test(const Claim& claim, Lang lang) {
@@ -174,17 +181,37 @@ std::string verdict_summary(const Comparison& comparison, Lang lang) {
   for (const Claim& claim : comparison.claims) {
     if (claim.verdict == Verdict::kUndecided) ++n_open;
     const bool is_for_b = claim.verdict == Verdict::kSupported;
-    if (claim.topic == "never_failed" ? is_for_b : is_for_b || claim.ground == Ground::kOpposite) {
+    if (claim.topic != "never_failed" && (is_for_b || claim.ground == Ground::kOpposite)) {
       found.push_back(with_type(said_of(claim, is_for_b ? "B" : "A", lang), claim, comparison, lang));
     }
   }
-  const size_t n = comparison.claims.size();
-  if (found.empty()) {
-    return trf(lang, "These measurements support none of the {} claims below; {} stay undecided.",
-               "测量结果不支持下列 {} 项结论中的任何一项；{} 项无法判定。", n, n_open);
+  const std::string first =
+      found.empty()
+          ? std::string(tr(lang, "These measurements do not show that either run is better in anything",
+                           "测量结果没有显示任何一方在任何方面更好"))
+          : trf(lang, "What the measurements support: {}", "测量结果支持：{}", joined(found, lang));
+  return trf(lang, "{}. Of {} claims, {} stay undecided.", "{}。共 {} 项结论，{} 项无法判定。", first,
+             comparison.claims.size(), n_open);
+}
+
+Table type_claims_table(const Comparison& comparison, Lang lang) {
+  Table table{"claims_by_type",
+              std::string(tr(lang, "Claims by task type", "按任务类型的结论")),
+              {std::string(tr(lang, "claim", "结论")), std::string(tr(lang, "verdict", "判定")), "A", "B",
+               std::string(tr(lang, "test", "检验"))},
+              "llrrl",
+              {},
+              {},
+              {"", "", "a", "b"}};
+  for (const Claim& claim : comparison.claims) {
+    if (claim.type.empty()) continue;
+    const bool is_single = claim.ground == Ground::kOneReading;
+    table.add({claim_title(claim, comparison, lang), std::string(verdict_title(claim.verdict, lang)),
+               claim_figure(claim, claim.mean_a, lang), claim_figure(claim, claim.mean_b, lang),
+               is_single ? std::string(tr(lang, "one question, nothing to test", "只有一题，无法检验"))
+                         : claim_test(claim, lang)});
   }
-  return trf(lang, "What the measurements support: {}. Of {} claims, {} stay undecided.",
-             "测量结果支持：{}。共 {} 项结论，{} 项无法判定。", joined(found, lang), n, n_open);
+  return table;
 }
 
 std::vector<std::string> claim_rules(Lang lang) {

@@ -8,6 +8,7 @@
 
 #include "report/lang.h"
 #include "report/statistics.h"
+#include "report/table.h"
 
 namespace chaski {
 
@@ -66,6 +67,9 @@ std::string claim_test(const Claim& claim, Lang lang);
 
 /// The page's first sentences: what the data support, or that they decide nothing.
 std::string verdict_summary(const Comparison& comparison, Lang lang);
+
+/// The claims that are about one type of task, a row each.
+Table type_claims_table(const Comparison& comparison, Lang lang);
 
 /// How claims are decided, for the page's end.
 std::vector<std::string> claim_rules(Lang lang);

@@ -43,8 +43,11 @@ void add_verdict(const Comparison& comparison, Lang lang, HtmlBody& body) {
   const std::vector<RunView> runs = comparison.runs();
   body.add(tiles_html(runs, comparison.scorer, lang));
   std::string claims = "<div class=\"claims\">\n";
-  for (const Claim& claim : comparison.claims) claims += claim_html(claim, comparison, lang);
+  for (const Claim& claim : comparison.claims) {
+    if (claim.type.empty()) claims += claim_html(claim, comparison, lang);
+  }
   body.add(claims + "</div>\n");
+  body.add(type_claims_table(comparison, lang), lang);
   body.close_section();
 }
 
@@ -117,6 +120,7 @@ Drawing compare_picture(const Comparison& comparison, Lang lang) {
       {verdict_summary(comparison, lang), ""},
   };
   for (const Claim& claim : comparison.claims) {
+    if (!claim.type.empty()) continue;
     lines.push_back({fmt::format("{} {}{}{}", glyph_of(claim.verdict), claim_title(claim, comparison, lang),
                                  tr(lang, ": ", "："), verdict_title(claim.verdict, lang)),
                      claim.verdict == Verdict::kUndecided ? "muted" : ""});

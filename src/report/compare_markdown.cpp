@@ -120,10 +120,13 @@ std::string compare_terminal(const Comparison& comparison, Lang lang) {
   std::string text = fmt::format("A  {}\nB  {}\n\n{}\n\n", comparison.a.name, comparison.b.name,
                                  verdict_summary(comparison, lang));
   for (const Claim& claim : comparison.claims) {
+    if (!claim.type.empty()) continue;
     text += fmt::format("  {}  {}\n      {}\n      {}\n", pad_right(verdict_title(claim.verdict, lang), 14),
                         claim_title(claim, comparison, lang), claim_finding(claim, lang),
                         claim_test(claim, lang));
   }
+  const Table by_type = type_claims_table(comparison, lang);
+  if (!by_type.empty()) text += "\n" + terminal_table(by_type, 60);
   for (const std::string& warning : comparison_warnings(comparison, lang)) {
     text += fmt::format("\n  {} {}\n", tr(lang, "note:", "注意："), warning);
   }

@@ -24,7 +24,7 @@ constexpr std::string_view kDark =
 constexpr std::string_view kLayout = R"(
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--bg);color:var(--ink);overflow-wrap:anywhere;
+body{margin:0;background:var(--bg);color:var(--ink);overflow-wrap:break-word;
 font:16px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Noto Sans CJK SC","Microsoft YaHei","PingFang SC","WenQuanYi Micro Hei",sans-serif}
 main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}
 header{margin:8px 0 20px}
@@ -40,7 +40,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:14px;p
 .runs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(280px,100%),1fr));gap:12px}
 .run{background:var(--card);border:1px solid var(--line);border-left:5px solid var(--muted);border-radius:10px;padding:10px 14px;font-size:14px;line-height:1.5}
 .run.a{border-left-color:var(--a)}.run.b{border-left-color:var(--b-mark)}
-.run b{display:block;font-size:16px}
+.run b{display:block;font-size:16px}h1,.run{overflow-wrap:anywhere}
 .side{display:inline-block;min-width:1.6em;padding:0 .35em;border-radius:5px;font-weight:700;text-align:center;font-size:.86em}
 .side.a,.side.of-a{background:var(--a-soft);color:var(--a)}.side.b,.side.of-b{background:var(--b-soft);color:var(--b)}
 .lead{font-size:clamp(18px,2.5vw,22px);line-height:1.45;font-weight:600;margin:0 0 4px;text-wrap:pretty}
@@ -65,11 +65,12 @@ figure{margin:0;break-inside:avoid}
 figcaption{font-weight:650;font-size:15px;margin-bottom:4px}
 .chart{display:block;width:100%;height:auto;max-width:520px}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.45}
+table{border-collapse:collapse;width:auto;min-width:min(100%,40em);font-size:14px;line-height:1.45}
 th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 tbody tr:last-child>*{border-bottom:0}
 thead th{color:var(--muted);font-weight:600;font-size:13px;vertical-align:bottom}
-tbody th{font-weight:500;min-width:7em}
+tbody th{font-weight:500;min-width:6em}
+td{overflow-wrap:anywhere;min-width:6.5em}td.r{overflow-wrap:break-word;min-width:4em}
 .r{text-align:right;font-variant-numeric:tabular-nums;padding:6px 0 6px 12px}
 thead .of-a{color:var(--a)}thead .of-b{color:var(--b)}
 .of-p{color:var(--muted)}

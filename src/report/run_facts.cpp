@@ -45,7 +45,6 @@ void add_model(const ModelFacts& m, Lang lang, FactList& facts) {
             joined({m.format, m.weights, m.weight_bytes > 0 ? bytes_text(m.weight_bytes) : std::string()}));
   facts.add(kModel, "SHA-256 of the weights", "权重 SHA-256", m.hash);
   facts.add(kModel, "SHA-256 of the chat template", "对话模板 SHA-256", m.template_hash);
-  facts.add(kTemplate, "date told to the template", "告知模板的日期", m.date_string);
   if (m.is_synthetic) {
     facts.add(kModel, "random weights", "随机权重",
               std::string(tr(lang, "yes: for speed only", "是：仅供测速")));
@@ -63,7 +62,8 @@ void add_machine(const RunRecord& r, Lang lang, FactList& facts) {
                     r.machine.memory_bytes > 0 ? bytes_text(r.machine.memory_bytes) : std::string()}));
   facts.add(kDevice, "accelerator", "加速卡", joined({r.machine.accelerator, r.machine.driver}));
   facts.add(kDevice, "clock governor", "频率策略", r.machine.governor);
-  facts.add(kDevice, "system", "操作系统", joined({r.machine.os, r.machine.kernel, r.machine.arch}));
+  facts.add(kDevice, "operating system", "操作系统",
+            joined({r.machine.os, r.machine.kernel, r.machine.arch}));
   facts.add(kDevice, "runner", "执行方式", joined({r.runner.name, r.runner.why_not_faster}));
   facts.add(kProgram, "program", "程序",
             r.build.version.empty()
@@ -76,6 +76,7 @@ void add_settings(const RunRecord& r, Lang lang, FactList& facts) {
   size_t n = 0;
   for (const auto& [name, value] : r.settings.items()) {
     if (++n > kMostSettings) break;
+    if (value.is_null() || (value.is_array() && value.empty())) continue;  // not set
     if (name == "suite") {
       facts.add(FactGroup::kNone, "questions", "题集", run_title(r, lang));
       if (value.is_object() && value.contains("sha256")) {
@@ -89,6 +90,7 @@ void add_settings(const RunRecord& r, Lang lang, FactList& facts) {
       facts.add(value.is_object() ? FactGroup::kNone : FactGroup::kSettings, name, value_text(value));
     }
   }
+  facts.add(FactGroup::kTemplate, "date told to the template", "告知模板的日期", r.model.date_string);
 }
 
 }  // namespace

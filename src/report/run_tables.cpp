@@ -131,7 +131,7 @@ std::string count_of(const RunRecord& record, const std::function<bool(const Ans
 }
 
 std::string energy_cell(const EnergyRecord& energy, Lang lang) {
-  if (!energy.joules) return trf(lang, "not available: {}", "不可用：{}", energy.why_not);
+  if (!energy.joules) return std::string(tr(lang, "not available", "不可用"));
   std::string text = fmt::format("{} J", figure(*energy.joules));
   if (energy.n_tokens > 0) {
     const double per_token = *energy.joules / static_cast<double>(energy.n_tokens);
@@ -143,6 +143,17 @@ std::string energy_cell(const EnergyRecord& energy, Lang lang) {
     text += trf(lang, " (idle {} W, not subtracted)", "（空闲 {} W，未扣除）", figure(*energy.idle_watts));
   }
   return text;
+}
+
+/// A metric's name, with its unit where the name does not end in it.
+std::string metric_label(const NamedMetric& named) {
+  std::string unit = named.unit;
+  const size_t slash = unit.find('/');
+  if (slash != std::string::npos) unit.replace(slash, 1, "_per_");
+  const size_t bare = named.name.find('@');
+  const std::string name = named.name.substr(0, bare);
+  const bool says_it = unit.empty() || (name.size() > unit.size() && name.ends_with("_" + unit));
+  return says_it ? named.name : fmt::format("{} ({})", named.name, named.unit);
 }
 
 std::string metric_cell(const NamedMetric& named, bool is_alone) {
@@ -203,11 +214,12 @@ Table speed_table(Runs runs, const Published* published, Lang lang) {
       label("mean per question, s", "平均每题（秒）"),
       [&](const RunRecord& r) { return has_items(r) ? fixed(r.summary.mean_s) : ""; },
       [](const PublishedRun& p) { return fixed(p.mean_s); });
-  for (const double p : {0.5, 0.9, 0.99}) {
+  // A percentile is read off the answers only where some lie beyond it.
+  for (const auto& [p, n_least] : {std::pair{0.5, size_t{3}}, {0.9, size_t{10}}, {0.99, size_t{100}}}) {
     table.row(trf(lang, "{:.0f}th percentile, s", "第 {:.0f} 百分位（秒）", p * 100),
-              [p](const RunRecord& r) {
+              [share = p, least = n_least](const RunRecord& r) {
                 const std::vector<double> seconds = seconds_of(r);
-                return seconds.empty() ? std::string() : fixed(percentile(seconds, p));
+                return seconds.size() < least ? std::string() : fixed(percentile(seconds, share));
               });
   }
   table.row(label("mean TTFT, s", "平均首词元延迟（秒）"), [](const RunRecord& r) {
@@ -345,10 +357,9 @@ Table results_table(Runs runs, Lang lang) {
 Table metrics_table(Runs runs, Lang lang) {
   PerRun table("metrics", tr(lang, "Metrics", "性能指标"), runs, nullptr, lang);
   const bool is_alone = runs.size() == 1;
-  rows_by_key<NamedMetric>(
-      table, runs, &RunRecord::metrics,
-      [](const NamedMetric& m) { return m.unit.empty() ? m.name : fmt::format("{}, {}", m.name, m.unit); },
-      [is_alone](const NamedMetric& m) { return m.metric.samples.empty() ? "" : metric_cell(m, is_alone); });
+  rows_by_key<NamedMetric>(table, runs, &RunRecord::metrics, metric_label, [is_alone](const NamedMetric& m) {
+    return m.metric.samples.empty() ? "" : metric_cell(m, is_alone);
+  });
   table.note(std::string(
       tr(lang, "Median, its 95 % bootstrap interval in brackets (from six samples on), number of samples.",
          "中位数；括号内为其自助法 95 % 区间（至少六个样本）；样本数。")));
@@ -384,8 +395,14 @@ Table energy_table(Runs runs, Lang lang) {
   PerRun table("energy", tr(lang, "Energy", "能耗"), runs, nullptr, lang);
   rows_by_key<EnergyRecord>(
       table, runs, &RunRecord::energy,
-      [](const EnergyRecord& e) { return fmt::format("{} · {}", e.phase, e.source); },
+      [](const EnergyRecord& e) {
+        return e.source.empty() ? e.phase : fmt::format("{} · {}", e.phase, e.source);
+      },
       [lang](const EnergyRecord& e) { return energy_cell(e, lang); });
+  for (const std::string& why :
+       keys_of<EnergyRecord>(runs, &RunRecord::energy, [](const EnergyRecord& e) { return e.why_not; })) {
+    if (!why.empty()) table.note(why);
+  }
   Table made = table.take();
   if (made.empty()) {
     made.add(std::vector<std::string>(made.columns.size(), std::string(tr(lang, "not measured", "未测量"))));

@@ -288,15 +288,16 @@ Drawing draw_strips(const StripChart& chart) {
     marks += text_element(kLeft + 4, y, "label", short_name(row.label, 60));
     for (size_t i = 0; i < row.samples.size(); ++i) {
       y += 12;
+      if (row.samples[i].empty()) continue;
+      const double most_here = *std::max_element(row.samples[i].begin(), row.samples[i].end());
+      marks += line_element(kLeft, y, axis.x(most_here), y, "lane " + chart.series[i].look);
       for (const double sample : row.samples[i])
         marks += mark_element(axis.x(sample), y, 4, chart.series[i].look);
-      if (row.samples[i].empty()) continue;
       const double median = median_of(row.samples[i]);
       const double x = axis.x(median);
       if (row.samples[i].size() > 2) marks += line_element(x, y - 6, x, y + 6, "whisker");
       if (row.samples[i].size() != 2) {
-        const double end = axis.x(*std::max_element(row.samples[i].begin(), row.samples[i].end()));
-        marks += text_element(end + 9, y + 4, "value", fmt::format("{:.3g}", median));
+        marks += text_element(axis.x(most_here) + 9, y + 4, "value", fmt::format("{:.3g}", median));
       }
     }
     y += 7;
@@ -372,6 +373,8 @@ std::string chart_css(bool is_dark) {
       ".chart .value-a{{fill:{a_text}}}.chart .value-b{{fill:{b_text}}}\n"
       ".chart .dot{{fill-opacity:.85;stroke:{ground};stroke-width:.8}}\n"
       ".chart .area{{fill-opacity:.14;stroke-width:2;stroke-linejoin:round}}\n"
+      ".chart .lane{{stroke-width:1.6;stroke-opacity:.35}}.chart .lane.a{{stroke:{a}}}.chart "
+      ".lane.b{{stroke:{b}}}\n"
       ".chart .area.a{{stroke:{a}}}.chart .area.b{{stroke:{b}}}\n",
       fmt::arg("ink", c.ink), fmt::arg("muted", c.muted), fmt::arg("grid", c.grid), fmt::arg("a", c.a),
       fmt::arg("b", c.b), fmt::arg("a_text", c.a_text), fmt::arg("b_text", c.b_text), fmt::arg("p", c.p),
