@@ -212,7 +212,8 @@ class EvalTest(unittest.TestCase):
     def put_answers(self, folder, answers):
         record = self.record(folder)
         for item in record["items"]:
-            item["answer"] = answers.get(item["id"], item["answer"])
+            if item["id"] in answers:
+                item.update(answer=answers[item["id"]], finish_reason="stop")
         (folder / "run.json").write_text(json.dumps(record))
 
     def scores(self, folder):
