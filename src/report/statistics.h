@@ -1,6 +1,6 @@
 // Statistics over samples: summaries, bootstrap intervals, paired tests, agreement. Pure, and the same on
-// every machine: random numbers are base/rng.h's, from a fixed seed. Checked against scipy by
-// tests/parity/statistics_parity.py.
+// every machine: random numbers are base/rng.h's, from a fixed seed. Source: docs/sources.md#statistics;
+// checked by tests/parity/statistics_parity.py.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // All runs of this user, in one SQLite file below CHASKI_HOME: what `history` lists and `report ID` finds.
-// The file holds each record's JSON whole, with columns for what is listed and searched.
+// It holds each record's JSON whole, with columns for what is listed and searched. Source:
+// docs/sources.md#sqlite-untrusted.
 #pragma once
 
 #include <cstdint>
