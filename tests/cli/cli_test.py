@@ -15,7 +15,8 @@ CHASKI = os.environ["CHASKI"]
 TINY = "synthetic:tiny"
 ITEM_FIELDS = ["id", "type", "prompt", "answer", "ids", "n_prompt_tokens", "n_tokens", "seconds", "ttft_s",
                "finish_reason"]
-RECORD_KEYS = ["schema", "kind", "machine", "build", "model", "device", "runner", "settings", "items", "summary",
+RECORD_KEYS = ["schema", "kind", "machine", "build", "model", "device", "runner", "settings", "items", "scores",
+               "scoring", "results", "metrics", "energy", "memory", "ops", "fallback_rate", "stability", "summary",
                "fallbacks", "failures", "warnings"]
 SHORT = ["--max-new-tokens", "6"]
 

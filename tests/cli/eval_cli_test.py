@@ -264,7 +264,7 @@ class EvalTest(unittest.TestCase):
 
     def test_another_rubric_scores_otherwise_and_is_named(self):
         self.eval(self.out, "--no-score")
-        self.put_answers(self.out, {"5": "等于16。"})
+        self.put_answers(self.out, {"5": "1+2+3=6，6+4=10，10+5=15，所以答案是16。"})
         self.score(self.out)
         before = self.scores(self.out)
         rubric = self.home / "mine.yaml"
