@@ -8,6 +8,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -123,7 +124,7 @@ class Lanes {
     for (std::thread& thread : threads) thread.join();
     if (thrown_) std::rethrow_exception(thrown_);
     std::sort(done_.begin(), done_.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
-    return std::move(done_);
+    return std::exchange(done_, {});
   }
   double seconds() const { return clock_.seconds(); }
 
