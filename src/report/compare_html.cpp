@@ -3,6 +3,7 @@
 #include "report/answers_html.h"
 #include "report/page_parts.h"
 #include "report/run_charts.h"
+#include "report/text_safety.h"
 
 namespace chaski {
 namespace {
@@ -21,18 +22,10 @@ std::string claim_html(const Claim& claim, const Comparison& comparison, Lang la
       html_text(claim_test(claim, lang)));
 }
 
-std::string heading(const Comparison& comparison) {
-  const auto side = [](const RunView& run) {
-    return fmt::format("<span class=\"side {}\">{}</span> {}", run.side, side_letter(run),
-                       html_text(run.name));
-  };
-  return fmt::format("<h1>{} <span class=\"vs\">/</span> {}</h1>\n", side(comparison.a), side(comparison.b));
-}
-
 void add_header(const Comparison& comparison, Lang lang, HtmlBody& body) {
-  body.add(fmt::format("<header>\n<p class=\"eyebrow\">chaski · {} · {}</p>\n{}</header>\n",
+  body.add(fmt::format("<header>\n<p class=\"eyebrow\">chaski · {}</p>\n<h1>{}</h1>\n</header>\n",
                        tr(lang, "comparison of two runs", "两次运行的对比"),
-                       html_text(run_title(*comparison.a.record, lang)), heading(comparison)));
+                       html_text(short_name(run_title(*comparison.a.record, lang), 200))));
   add_runs(body, comparison.runs(), lang);
 }
 
@@ -125,7 +118,7 @@ Drawing compare_picture(const Comparison& comparison, Lang lang) {
                                  tr(lang, ": ", "："), verdict_title(claim.verdict, lang)),
                      claim.verdict == Verdict::kUndecided ? "muted" : ""});
   }
-  Drawing top = draw_text(lines, 880);
+  Drawing top = draw_text(lines, 780);
   top.title = fmt::format("A {} / B {}", comparison.a.name, comparison.b.name);
   top.description = verdict_summary(comparison, lang);
   return arrange(top, charts_of(runs, comparison.scorer, comparison.published, lang));

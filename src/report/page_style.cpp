@@ -30,7 +30,6 @@ main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}
 header{margin:8px 0 20px}
 .eyebrow{color:var(--muted);font-size:13px;letter-spacing:.06em;margin:0}
 h1{font-size:clamp(24px,4.4vw,38px);line-height:1.22;margin:6px 0 10px;letter-spacing:-.01em;text-wrap:balance}
-h1 .vs{color:var(--muted);font-weight:400}
 h2{font-size:22px;line-height:1.3;margin:0 0 12px}
 h3{font-size:15px;margin:18px 0 6px}
 p{margin:0 0 10px}
@@ -50,7 +49,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:14px;p
 .tile .figure{font-size:19px;font-weight:650;font-variant-numeric:tabular-nums;display:flex;gap:7px;align-items:baseline;line-height:1.5}
 .tile .figure .side{font-size:12px}
 .tile .unit{font-size:12.5px;font-weight:400;color:var(--muted)}
-.claims{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:12px;margin-top:14px}
+.claims{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(234px,100%),1fr));gap:12px;margin-top:14px}
 .claim{border:1px solid var(--line);border-top:4px solid var(--open);border-radius:10px;padding:12px 14px;break-inside:avoid}
 .claim.yes{border-top-color:var(--yes)}.claim.no{border-top-color:var(--no)}
 .claim h3{margin:6px 0 4px;font-size:16px;line-height:1.4}
@@ -60,10 +59,10 @@ section{background:var(--card);border:1px solid var(--line);border-radius:14px;p
 .badge.yes{background:var(--yes-soft);color:var(--yes)}.badge.no{background:var(--no-soft);color:var(--no)}
 .warn{background:var(--warn-soft);color:var(--warn);border:1px solid var(--warn-line);border-radius:10px;padding:9px 14px;margin:10px 0;font-size:14.5px}
 ul.warns{list-style:none;padding:0;margin:0}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(400px,100%),1fr));gap:26px 30px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(360px,100%),1fr));gap:26px 30px}
 figure{margin:0;break-inside:avoid}
 figcaption{font-weight:650;font-size:15px;margin-bottom:4px}
-.chart{display:block;width:100%;height:auto;max-width:520px}
+.chart{display:block;width:100%;height:auto;max-width:460px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:auto;min-width:min(100%,40em);font-size:14px;line-height:1.45}
 th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
@@ -71,7 +70,8 @@ tbody tr:last-child>*{border-bottom:0}
 thead th{color:var(--muted);font-weight:600;font-size:13px;vertical-align:bottom}
 tbody th{font-weight:500;min-width:6em}
 td{overflow-wrap:anywhere;min-width:6.5em}td.r{overflow-wrap:break-word;min-width:4em}
-.r{text-align:right;font-variant-numeric:tabular-nums;padding:6px 0 6px 12px}
+.r+td:not(.r),.r+th:not(.r){padding-left:18px}
+.r{text-align:right;font-variant-numeric:tabular-nums;padding:6px 0 6px 20px}
 thead .of-a{color:var(--a)}thead .of-b{color:var(--b)}
 .of-p{color:var(--muted)}
 .item{border-top:1px solid var(--line);padding:14px 0}

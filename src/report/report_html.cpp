@@ -63,7 +63,7 @@ std::string report_html(const RunRecord& record, const std::string& source, Lang
 
 Drawing report_picture(const RunRecord& record, Lang lang) {
   const Shown all = shown(record, "");
-  Drawing top = draw_text({{all.view.name, "head"}, {run_title(record, lang), "muted"}}, 880);
+  Drawing top = draw_text({{all.view.name, "head"}, {run_title(record, lang), "muted"}}, 780);
   top.title = all.view.name;
   top.description = run_title(record, lang);
   return arrange(top, charts_of(all.runs(), all.scorer, all.published, lang));

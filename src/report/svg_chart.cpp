@@ -12,9 +12,9 @@
 namespace chaski {
 namespace {
 
-constexpr double kWidth = 440;   // of a chart; a phone shows it at about its own size
+constexpr double kWidth = 360;   // of a chart; a phone shows it at about its own size
 constexpr double kLeft = 10;     // where axes begin
-constexpr double kRight = 78;    // room for printed values
+constexpr double kRight = 64;    // room for printed values
 constexpr double kColumn = 6.3;  // of a text column at 12 units
 constexpr double kPi = 3.14159265358979323846;
 
@@ -88,7 +88,7 @@ std::string legend(const std::vector<Series>& series, double& y) {
   double x = kLeft;
   for (const Series& one : series) {
     if (one.name.empty()) return "";
-    const std::string name = short_name(one.name, 56);
+    const std::string name = short_name(one.name, 50);
     const double width = 18 + kColumn * display_width(name) + 16;
     if (x > kLeft && x + width > kWidth) {
       x = kLeft;
@@ -198,7 +198,7 @@ Drawing draw_bars(const BarChart& chart) {
           chart.series.size());
     if (!group.label.empty()) {
       y += 15;
-      bars += text_element(kLeft + 4, y, "label", short_name(group.label, 60));
+      bars += text_element(kLeft + 4, y, "label", short_name(group.label, 54));
       y += 5;
     } else {
       y += 6;
@@ -216,15 +216,16 @@ Drawing draw_bars(const BarChart& chart) {
 }
 
 Drawing draw_radar(const RadarChart& chart) {
-  Drawing drawing{chart.title, chart.description, {}, kWidth, 0};
+  constexpr double kRadius = 95;
+  constexpr double kRadarWidth = 400;  // names stand left and right of it
+  Drawing drawing{chart.title, chart.description, {}, kRadarWidth, 0};
   const size_t n = chart.axes.size();
   CHECK(n >= 3, "a radar of {} axes", n);
-  constexpr double kRadius = 112;
   double y = 12;
   std::vector<Series> series;
   for (const RadarChart::Shape& shape : chart.shapes) series.push_back(shape.series);
   drawing.body = legend(series, y);
-  const double middle_x = kWidth / 2;
+  const double middle_x = kRadarWidth / 2;
   const double middle_y = y + 44 + kRadius;
   const auto ring = [&](double radius) {
     std::vector<Corner> corners;
@@ -255,7 +256,7 @@ Drawing draw_radar(const RadarChart& chart) {
     const char* anchor = end.sine > 0.2 ? "start" : end.sine < -0.2 ? "end" : "middle";
     const double x = end.x + 10 * end.sine;
     const double line = end.y - 14 * end.cosine + (end.cosine > 0.9 ? -13 : end.cosine < -0.9 ? 6 : 0);
-    drawing.body += text_element(x, line, "label", short_name(chart.axes[i], 18), anchor);
+    drawing.body += text_element(x, line, "axis-name", short_name(chart.axes[i], 18), anchor);
     std::string values;
     for (const RadarChart::Shape& shape : chart.shapes) {
       values += fmt::format("{}<tspan class=\"value-{}\">{}</tspan>", values.empty() ? "" : " · ",
@@ -285,7 +286,7 @@ Drawing draw_strips(const StripChart& chart) {
   std::string marks;
   for (const StripChart::Row& row : chart.rows) {
     y += 16;
-    marks += text_element(kLeft + 4, y, "label", short_name(row.label, 60));
+    marks += text_element(kLeft + 4, y, "label", short_name(row.label, 54));
     for (size_t i = 0; i < row.samples.size(); ++i) {
       y += 12;
       if (row.samples[i].empty()) continue;
@@ -323,14 +324,15 @@ Drawing draw_text(const std::vector<TextLine>& lines, double width) {
 }
 
 Drawing arrange(const Drawing& top, const std::vector<Drawing>& drawings) {
-  constexpr double kGap = 28;
-  Drawing all{top.title, top.description, {}, kWidth * 2 + kGap * 3, 0};
+  constexpr double kGap = 26;
+  constexpr double kPlace = 400;  // of the widest
+  Drawing all{top.title, top.description, {}, kPlace * 2 + kGap * 3, 0};
   all.body = fmt::format("<g transform=\"translate({} {})\">\n{}</g>\n", at(kGap), at(kGap / 2), top.body);
   double ends[2] = {top.height + kGap, top.height + kGap};
   for (const Drawing& drawing : drawings) {
     if (drawing.empty()) continue;
     const int column = ends[1] < ends[0] ? 1 : 0;
-    const double x = kGap + column * (kWidth + kGap);
+    const double x = kGap + column * (kPlace + kGap);
     all.body +=
         fmt::format("<g transform=\"translate({} {})\">\n{}<g transform=\"translate(0 14)\">\n{}</g></g>\n",
                     at(x), at(ends[column]), text_element(kLeft, 8, "head2", drawing.title), drawing.body);
@@ -365,7 +367,8 @@ std::string chart_css(bool is_dark) {
       ".chart text{{font:12px system-ui,-apple-system,\"Segoe UI\",Roboto,\"Noto Sans\",\"Noto Sans CJK SC\","
       "\"Microsoft YaHei\",\"PingFang SC\",\"WenQuanYi Micro Hei\",sans-serif;fill:{ink}}}\n"
       ".chart .muted{{fill:{muted};font-size:11px}}.chart .tiny{{fill:{muted};font-size:9px}}\n"
-      ".chart .label{{font-weight:600}}.chart .value{{font-variant-numeric:tabular-nums}}\n"
+      ".chart .label{{font-weight:600}}.chart .axis-name{{font-weight:600;font-size:11px}}.chart "
+      ".value{{font-variant-numeric:tabular-nums}}\n"
       ".chart .head{{font-size:19px;font-weight:700}}.chart .head2{{font-size:14px;font-weight:700}}\n"
       ".chart .grid,.chart .ring{{stroke:{grid};fill:none}}.chart .axis{{stroke:{muted}}}\n"
       ".chart .whisker{{stroke:{ink};stroke-width:1.3}}\n"

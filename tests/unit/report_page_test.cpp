@@ -175,10 +175,10 @@ TEST(Charts, BarsHaveWhiskersValuesAndAnAxisFromZero) {
   EXPECT_THAT(svg, HasSubstr("代码 &lt;x&gt;"));
   EXPECT_THAT(svg, HasSubstr(">2.50</text>"));
   EXPECT_EQ(count_in(svg, "class=\"whisker\""), 3u);
-  // From 10 to 186 of 10 to 362 units: half of the axis is 2.5 of 5.
+  // From 10 to 153 of 10 to 296 units: half of the axis is 2.5 of 5.
   EXPECT_THAT(
       svg,
-      HasSubstr("<rect x=\"10.0\" y=\"44.0\" width=\"176.0\" height=\"13.0\" rx=\"1.5\" class=\"bar a\"/>"));
+      HasSubstr("<rect x=\"10.0\" y=\"44.0\" width=\"143.0\" height=\"13.0\" rx=\"1.5\" class=\"bar a\"/>"));
   EXPECT_THAT(svg, HasSubstr("<text x=\"10.0\" y=\"93.0\" class=\"muted\" text-anchor=\"middle\">0</text>"));
 }
 
@@ -188,7 +188,7 @@ TEST(Charts, TheRadarPutsEqualScoresOnARegularPolygon) {
   chart.shapes = {{{"A", "a"}, {5.0, 5.0, 5.0, 5.0}}};
   EXPECT_THAT(
       inline_svg(draw_radar(chart)),
-      HasSubstr("<polygon points=\"220.0,68.0 332.0,180.0 220.0,292.0 108.0,180.0\" class=\"area a\"/>"));
+      HasSubstr("<polygon points=\"200.0,68.0 295.0,163.0 200.0,258.0 105.0,163.0\" class=\"area a\"/>"));
 }
 
 TEST(Charts, EveryMeasurementHasItsMarkOnTheStripPlot) {
