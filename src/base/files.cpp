@@ -130,13 +130,21 @@ bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset) {
 }
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
+  write_file_atomic(path, [text](const Append& append) { append(text); });
+}
+
+void write_file_atomic(const std::filesystem::path& path, const std::function<void(const Append&)>& write) {
   const std::string target = path.string();
   const std::string partial = fmt::format("{}.partial-{:014x}", target, draw_seed());
   const Descriptor file{::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
   if (file.fd < 0) throw write_error(target, errno);
   try {
-    if (!write_all(file.fd, std::as_bytes(std::span(text)), 0) || ::fsync(file.fd) != 0 ||
-        ::rename(partial.c_str(), target.c_str()) != 0) {
+    uint64_t at = 0;
+    write([&](std::string_view text) {
+      if (!write_all(file.fd, std::as_bytes(std::span(text)), at)) throw write_error(target, errno);
+      at += text.size();
+    });
+    if (::fsync(file.fd) != 0 || ::rename(partial.c_str(), target.c_str()) != 0) {
       throw write_error(target, errno);
     }
   } catch (...) {

@@ -64,6 +64,9 @@ bool write_all(int fd, std::span<const std::byte> bytes, uint64_t offset);
 /// Write `text` to `path` with the permissions that the umask leaves, so that a reader sees the old content
 /// or the new, never a part. Throws write_error.
 void write_file_atomic(const std::filesystem::path& path, std::string_view text);
+/// The same with what `write` appends piece by piece; where it throws, the old content stays.
+using Append = std::function<void(std::string_view)>;
+void write_file_atomic(const std::filesystem::path& path, const std::function<void(const Append&)>& write);
 
 /// Whether `name` is a relative path that stays below its folder: no empty, `.` or `..` part, no absolute or
 /// drive form, no backslash, colon, NUL or control character, valid UTF-8, at most 16 parts of 255 bytes.

@@ -1,6 +1,6 @@
 // chaski history: the runs that were kept, newest first; and their export for other programs.
-#include <algorithm>
-#include <array>
+#include <functional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -71,41 +71,44 @@ void list(const HistoryOptions& options, const Context& context) {
   print(terminal_table(table, 80));
 }
 
-/// The runs named, or all that the filter lets through.
-std::vector<ExportedRun> chosen_runs(const HistoryOptions& options, const Context& context) {
-  std::vector<ExportedRun> runs;
-  for (const std::string& name : options.runs) runs.push_back({name, find_run(name)});
-  if (!options.runs.empty()) return runs;
-  const auto store = open_store();
-  if (!store) return runs;
+/// A run to export, and how its record is read.
+struct ChosenRun {
+  std::string name;
+  std::function<RunRecord()> read;
+};
+
+/// The runs named, or all that the filter lets through; `store`, which may be null, must live on.
+std::vector<ChosenRun> chosen_runs(const HistoryOptions& options, const RunStore* store) {
+  std::vector<ChosenRun> runs;
+  for (const std::string& name : options.runs) runs.push_back({name, [name] { return find_run(name); }});
+  if (!runs.empty() || store == nullptr) return runs;
   for (const StoredRun& run : store->list(options.filter)) {
-    context.cancel.throw_if_cancelled("export");
-    if (auto record = store->get(run.id)) runs.push_back({std::to_string(run.id), std::move(*record)});
+    runs.push_back({std::to_string(run.id), [store, id = run.id] { return store->get(id).value(); }});
   }
   return runs;
 }
 
 void export_runs(const HistoryOptions& options, const Context& context) {
-  struct Format {
-    std::string_view extension;
-    std::string (*text_of)(std::span<const ExportedRun>);
-  };
-  constexpr std::array<Format, 3> kFormats{
-      {{".json", json_of_runs}, {".csv", csv_of_runs}, {".sql", sql_of_runs}}};
-  const std::string extension = fs::path(options.file).extension().string();
-  const auto* format = std::find_if(kFormats.begin(), kFormats.end(),
-                                    [&](const Format& f) { return f.extension == extension; });
-  if (format == kFormats.end()) {
+  const ExportFormat* format = find_export_format(fs::path(options.file).extension().string());
+  if (format == nullptr) {
     throw Error(ErrorCode::kUsage, "export",
                 fmt::format("--export {}: expected a file whose name ends in .json, .csv or .sql",
                             printable(options.file, 200)));
   }
-  const std::vector<ExportedRun> runs = chosen_runs(options, context);
+  const auto store = options.runs.empty() ? open_store() : nullptr;
+  const std::vector<ChosenRun> runs = chosen_runs(options, store.get());
   if (runs.empty()) {
     throw Error(ErrorCode::kNotFound, "export", "there is no run to export",
                 "`chaski history` lists what is kept");
   }
-  write_file_atomic(options.file, format->text_of(runs));
+  write_file_atomic(options.file, [&](const Append& append) {
+    append(format->begin());
+    for (const ChosenRun& run : runs) {  // one in memory at a time
+      context.cancel.throw_if_cancelled("export");
+      append(format->run({run.name, run.read()}, &run == runs.data()));
+    }
+    append(format->end);
+  });
   note(trf(context.lang, "{}: {} runs\n", "{}：{} 个运行\n", printable(options.file, 400), runs.size()));
 }
 

@@ -233,54 +233,69 @@ std::string create_table(std::string_view name, const Columns& columns) {
   return fmt::format("CREATE TABLE {} ({});\n", name, fmt::join(columns, ", "));
 }
 
-}  // namespace
+std::string begin_json() { return "["; }
 
-std::string json_of_runs(std::span<const ExportedRun> runs) {
-  std::string text = "[";
-  for (const ExportedRun& run : runs) {
-    text += text.size() == 1 ? "\n" : ",\n";
-    text += to_json_text(to_json(run.record));
-  }
-  return text + "\n]\n";
+std::string json_of_run(const ExportedRun& run, bool is_first) {
+  return (is_first ? "\n" : ",\n") + to_json_text(to_json(run.record));
 }
 
-std::string csv_of_runs(std::span<const ExportedRun> runs) {
+std::string begin_csv() {
   // Each figure's line begins with the facts of its run.
-  std::string text = fmt::format("{},{}\n", fmt::join(kRunColumns, ","),
-                                 fmt::join(kFigureColumns.begin() + 1, kFigureColumns.end(), ","));
-  for (const ExportedRun& run : runs) {
-    const std::string facts = line_of(facts_of_run(run), csv_text);
-    for (const Figure& figure : figures_of(run.record)) {
-      std::vector<Cell> cells = cells_of(run.name, figure);
-      cells.erase(cells.begin());
-      text += fmt::format("{},{}\n", facts, line_of(cells, csv_text));
-    }
+  return fmt::format("{},{}\n", fmt::join(kRunColumns, ","),
+                     fmt::join(kFigureColumns.begin() + 1, kFigureColumns.end(), ","));
+}
+
+std::string csv_of_run(const ExportedRun& run, bool /*is_first*/) {
+  const std::string facts = line_of(facts_of_run(run), csv_text);
+  std::string text;
+  for (const Figure& figure : figures_of(run.record)) {
+    std::vector<Cell> cells = cells_of(run.name, figure);
+    cells.erase(cells.begin());
+    text += fmt::format("{},{}\n", facts, line_of(cells, csv_text));
   }
   return text;
 }
 
-std::string sql_of_runs(std::span<const ExportedRun> runs) {
+std::string begin_sql() {
   constexpr std::array<std::string_view, 7> kAnswerColumns{"run",    "item",   "sample",       "type",
                                                            "prompt", "answer", "finish_reason"};
-  std::string text = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n";
   std::vector<std::string_view> columns(kRunColumns.begin(), kRunColumns.end());
   columns.push_back("record");
-  text += create_table("runs", columns);
-  text += create_table("figures", kFigureColumns);
-  text += create_table("answers", kAnswerColumns);
-  for (const ExportedRun& run : runs) {
-    std::vector<Cell> facts = facts_of_run(run);
-    facts.emplace_back(to_json_text(to_json(run.record)));
-    text += insert_into("runs", facts);
-    for (const Figure& figure : figures_of(run.record)) {
-      text += insert_into("figures", cells_of(run.name, figure));
-    }
-    for (const AnswerRecord& item : run.record.items) {
-      text += insert_into("answers", {run.name, item.id, item.sample, item.type, item.prompt, item.answer,
-                                      item.finish_reason});
-    }
+  return "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n" + create_table("runs", columns) +
+         create_table("figures", kFigureColumns) + create_table("answers", kAnswerColumns);
+}
+
+std::string sql_of_run(const ExportedRun& run, bool /*is_first*/) {
+  std::vector<Cell> facts = facts_of_run(run);
+  facts.emplace_back(to_json_text(to_json(run.record)));
+  std::string text = insert_into("runs", facts);
+  for (const Figure& figure : figures_of(run.record)) {
+    text += insert_into("figures", cells_of(run.name, figure));
   }
-  return text + "COMMIT;\n";
+  for (const AnswerRecord& item : run.record.items) {
+    text += insert_into(
+        "answers", {run.name, item.id, item.sample, item.type, item.prompt, item.answer, item.finish_reason});
+  }
+  return text;
+}
+
+constexpr std::array<ExportFormat, 3> kFormats{{{".json", begin_json, json_of_run, "\n]\n"},
+                                                {".csv", begin_csv, csv_of_run, ""},
+                                                {".sql", begin_sql, sql_of_run, "COMMIT;\n"}}};
+
+}  // namespace
+
+const ExportFormat* find_export_format(std::string_view extension) {
+  for (const ExportFormat& format : kFormats) {
+    if (format.extension == extension) return &format;
+  }
+  return nullptr;
+}
+
+std::string export_text(const ExportFormat& format, std::span<const ExportedRun> runs) {
+  std::string text = format.begin();
+  for (const ExportedRun& run : runs) text += format.run(run, &run == runs.data());
+  return text.append(format.end);
 }
 
 }  // namespace chaski

@@ -11,11 +11,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace chaski;
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   try {
-    std::vector<ExportedRun> runs{{"fuzz", parse_run_record(input, "fuzz")}};
+    const std::vector<ExportedRun> runs{{"fuzz", parse_run_record(input, "fuzz")}};
     const std::string text = to_json_text(to_json(runs[0].record));
     const std::string again = to_json_text(to_json(parse_run_record(text, "fuzz")));
     CHECK(text == again, "a record changes when it is read");
-    CHECK(!sql_of_runs(runs).empty() && !csv_of_runs(runs).empty(), "an export without text");
+    for (const char* extension : {".sql", ".csv"}) {
+      CHECK(!export_text(*find_export_format(extension), runs).empty(), "an export without text");
+    }
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kUnsupported) throw;
   }

@@ -88,6 +88,17 @@ TEST(Files, AtomicWritesLeaveTheOldContentOrTheNew) {
   write_file_atomic(folder / "a", "new");
   EXPECT_EQ(read_text_file(folder / "a"), "new");
   EXPECT_THROW(write_file_atomic(folder / "no/such/a", "x"), Error);
+  const auto breaks_off = [](const Append& append) {
+    append("newer");
+    throw Error(ErrorCode::kCancelled, "test", "broken off");
+  };
+  EXPECT_THROW(write_file_atomic(folder / "a", breaks_off), Error);
+  EXPECT_EQ(read_text_file(folder / "a"), "new");
+  write_file_atomic(folder / "a", [](const Append& append) {
+    append("in ");
+    append("pieces");
+  });
+  EXPECT_EQ(read_text_file(folder / "a"), "in pieces");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
   EXPECT_EQ(code_of([&] { read_text_file(folder / "a", 2); }), ErrorCode::kCorrupt);
 }

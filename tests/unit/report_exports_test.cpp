@@ -14,6 +14,10 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+std::string exported(std::string_view extension, const std::vector<ExportedRun>& runs) {
+  return export_text(*find_export_format(extension), runs);
+}
+
 std::vector<ExportedRun> full_run() { return {{"7", tests::full_record()}}; }
 
 /// Lines of the CSV that hold `part`.
@@ -28,14 +32,18 @@ int64_t n_lines_with(const std::string& csv, std::string_view part) {
 }
 
 TEST(Exports, JsonIsAListOfWholeRecords) {
-  const OrderedJson json = parse_ordered_json(json_of_runs(full_run()), "export");
+  const OrderedJson json = parse_ordered_json(exported(".json", full_run()), "export");
   ASSERT_EQ(json.size(), 1u);
   EXPECT_EQ(to_json_text(json[0]), to_json_text(to_json(tests::full_record())));
-  EXPECT_TRUE(parse_ordered_json(json_of_runs({}), "export").empty());
+  EXPECT_TRUE(parse_ordered_json(exported(".json", {}), "export").empty());
+  std::vector<ExportedRun> two = full_run();
+  two.push_back(two[0]);
+  EXPECT_EQ(parse_ordered_json(exported(".json", two), "export").size(), 2u);
+  EXPECT_EQ(find_export_format(".xml"), nullptr);
 }
 
 TEST(Exports, CsvHasALineForEachFigureWithTheFactsOfItsRun) {
-  const std::string csv = csv_of_runs(full_run());
+  const std::string csv = exported(".csv", full_run());
   EXPECT_THAT(csv, testing::StartsWith("run,kind,started_at,model,model_hash,suite,"));
   EXPECT_EQ(n_lines_with(csv, ",summary,"), 11);
   EXPECT_EQ(n_lines_with(csv, ",metric,"), 2);
@@ -54,7 +62,7 @@ TEST(Exports, H116ATextThatASpreadsheetWouldRunIsPrefixedAndANegativeNumberIsNot
   std::vector<ExportedRun> runs = full_run();
   runs[0].record.model.id = "=HYPERLINK(\"http://x\")";
   runs[0].record.failures[0].message = "@SUM(A1), \"two\"\nlines";
-  const std::string csv = csv_of_runs(runs);
+  const std::string csv = exported(".csv", runs);
   EXPECT_THAT(csv, HasSubstr(",\"'=HYPERLINK(\"\"http://x\"\")\","));
   EXPECT_THAT(csv, HasSubstr("\"'@SUM(A1), \"\"two\"\"\nlines\""));
   EXPECT_THAT(csv, HasSubstr("rss_growth_bytes,,,-4096,B"));
@@ -64,7 +72,7 @@ TEST(Exports, H116SqlQuotesWhatIsQuotedAndWritesControlCharactersAsBytes) {
   std::vector<ExportedRun> runs = full_run();
   runs[0].record.model.id = "o'clock'); DROP TABLE runs; --";
   runs[0].record.items[0].answer = std::string("a\0b\r'", 5);
-  const std::string sql = sql_of_runs(runs);
+  const std::string sql = exported(".sql", runs);
   EXPECT_THAT(sql, HasSubstr("'o''clock''); DROP TABLE runs; --'"));
   EXPECT_THAT(sql, HasSubstr("CAST(x'6100620d27' AS TEXT)"));
   EXPECT_THAT(sql, Not(HasSubstr(std::string(1, '\0'))));
