@@ -298,8 +298,8 @@ bool stands_alone(Tokens tokens, size_t i) {
 
 /// The number that the sentence after position `end` of a marker states.
 const MathToken* stated_after(std::string_view plain, Tokens tokens, size_t end) {
-  const auto first = std::lower_bound(tokens.begin(), tokens.end(), end,
-                                      [](const MathToken& token, size_t at) { return token.begin < at; });
+  const auto first = std::upper_bound(tokens.begin(), tokens.end(), end,
+                                      [](size_t at, const MathToken& token) { return at < token.end; });
   std::optional<size_t> last;
   bool has_words = false;
   for (size_t i = static_cast<size_t>(first - tokens.begin()); i < tokens.size(); ++i) {
@@ -308,8 +308,9 @@ const MathToken* stated_after(std::string_view plain, Tokens tokens, size_t end)
     if (token.kind == Kind::kSentenceEnd) {
       if (has_words || last) break;
     } else if (token.kind == Kind::kBreak) {
-      has_words = has_words || token.end - token.begin > kMaxGapBytes;
-      const std::string_view words = plain.substr(token.begin, token.end - token.begin);
+      const size_t begin = std::max(token.begin, end);
+      const std::string_view words = plain.substr(begin, token.end - begin);
+      has_words = has_words || words.size() > kMaxGapBytes;
       if (words.find("不") != std::string_view::npos || words.find("not") != std::string_view::npos) break;
     } else if (token.kind == Kind::kNumber) {
       if (gap.size() <= kMaxGapBytes && stands_alone(tokens, i)) return result_of(tokens, i);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "lab/scorer_text.h"
 
@@ -58,7 +59,9 @@ class Splitter {
 
  private:
   void note(std::string_view noise) {
-    if (parts_.noise.empty()) parts_.noise = one_line(noise);
+    if (!parts_.noise.empty()) return;
+    parts_.noise = one_line(noise);
+    if (parts_.noise.empty()) parts_.noise = printable(noise);  // a control character
   }
 
   void line(std::string_view line) {

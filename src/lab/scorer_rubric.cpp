@@ -146,7 +146,7 @@ class Reader {
           double sum = 0;
           for (const auto& [component, weight] : type.weights) sum += weight;
           if (std::abs(sum - 1) > 1e-9)
-            fail_at(node, fmt::format("{}: the weights sum to {}, not 1", name, sum));
+            fail_at(node, fmt::format("{}: the weights sum to {:.6g}, not 1", name, sum));
         },
         false);
   }

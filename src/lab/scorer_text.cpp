@@ -53,8 +53,8 @@ FoldedCodes fold_code(uint32_t code) {
     int boundary = 0;
     const auto n = utf8proc_decompose_char(
         static_cast<int32_t>(code), folded.codes.data(), static_cast<utf8proc_ssize_t>(folded.codes.size()),
-        static_cast<utf8proc_option_t>(UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK |
-                                       UTF8PROC_IGNORE),
+        static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD |
+                                       UTF8PROC_STRIPMARK | UTF8PROC_IGNORE),
         &boundary);
     folded.n = n < 0 || n > static_cast<utf8proc_ssize_t>(folded.codes.size()) ? 0 : static_cast<size_t>(n);
     for (size_t i = 0; i < folded.n; ++i) {
