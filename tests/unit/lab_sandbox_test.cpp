@@ -50,6 +50,14 @@ CodeTask task_of(std::string program, std::vector<std::string> tests, double wal
   return task;
 }
 
+/// A file of /proc; what there is of it where the process ends meanwhile.
+std::string line_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string text;
+  for (std::string part; std::getline(file, part);) text += part;
+  return text;
+}
+
 /// By which this process's workers are known in a list of processes.
 std::string worker_name() { return "chaski-worker-" + std::to_string(::getpid()); }
 
@@ -60,8 +68,7 @@ int64_t n_sandboxed() {
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string command{std::istreambuf_iterator<char>(file), {}};
+    const std::string command = line_of(entry.path() / "cmdline");
     n += command.find(worker_name()) != std::string::npos ? 1 : 0;
   }
   return n;
@@ -455,7 +462,7 @@ TEST_P(SandboxTest, H110BackgroundChildrenAreSweptAndAnExitThatHangsDoesNotMatte
 TEST_P(SandboxTest, H111ProgramsThatHurtACompilerFail) {
   std::string decorators;
   for (int i = 0; i < 20000; ++i) decorators += "@x\n";
-  const std::vector<std::string> programs{std::string("def f():\n    return 1\n\0", 26),
+  const std::vector<std::string> programs{std::string("def f():\n    return 1\n") + '\0',
                                           std::string(10000, '(') + "1" + std::string(10000, ')'),
                                           decorators + "def f(): pass",
                                           "f = " + std::string(100000, '-') + "1",
@@ -484,10 +491,8 @@ TEST_P(SandboxTest, F23AProgramKilledForMemoryHasThatVerdictAndTheRunnerLives) {
       for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
         const std::string name = entry.path().filename().string();
         if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-        std::ifstream file(entry.path() / "cmdline"), comm(entry.path() / "comm");
-        const std::string command{std::istreambuf_iterator<char>(file), {}};
-        std::string program;
-        comm >> program;
+        const std::string command = line_of(entry.path() / "cmdline"),
+                          program = line_of(entry.path() / "comm");
         if (i < 20 || command.find(worker_name()) == std::string::npos || program.rfind("python", 0) != 0)
           continue;
         ::kill(static_cast<pid_t>(std::stol(name)), SIGKILL);
