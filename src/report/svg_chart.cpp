@@ -198,7 +198,7 @@ Drawing draw_bars(const BarChart& chart) {
           chart.series.size());
     if (!group.label.empty()) {
       y += 15;
-      bars += text_element(kLeft + 4, y, "label", short_name(group.label, 54));
+      bars += text_element(kLeft + 4, y, "label", short_name(group.label, 46));
       y += 5;
     } else {
       y += 6;
@@ -286,7 +286,7 @@ Drawing draw_strips(const StripChart& chart) {
   std::string marks;
   for (const StripChart::Row& row : chart.rows) {
     y += 16;
-    marks += text_element(kLeft + 4, y, "label", short_name(row.label, 54));
+    marks += text_element(kLeft + 4, y, "label", short_name(row.label, 46));
     for (size_t i = 0; i < row.samples.size(); ++i) {
       y += 12;
       if (row.samples[i].empty()) continue;
