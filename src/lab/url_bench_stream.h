@@ -1,5 +1,5 @@
 // One streamed answer of an OpenAI-compatible server, from its events and the times of their arrival. Pure:
-// the asking is url_bench.h's.
+// the asking is url_bench.h's. docs/sources.md#openai-stream
 #pragma once
 
 #include <cstdint>

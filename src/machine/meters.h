@@ -1,5 +1,6 @@
 // Meters of energy and device memory: RAPL, NVIDIA's NVML, Ascend's DCMI. Libraries are opened at run time;
 // what is not there says why. Roots and library names are parameters, so that tests bring their own.
+// docs/sources.md#energy-meters
 #pragma once
 
 #include <cstdint>
