@@ -13,10 +13,10 @@
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "lab/bench.h"
-#include "lab/bench_energy.h"
 #include "lab/bench_metrics.h"
 #include "lab/eval.h"
 #include "lab/load_times.h"
+#include "lab/run_energy.h"
 #include "lab/soak.h"
 #include "machine/cpu_clock.h"
 #include "machine/machine_info.h"
@@ -54,7 +54,7 @@ struct Subject {
 class BenchGroup {
  public:
   BenchGroup(const BenchJob& job, std::vector<Subject> subjects, const Context& context)
-      : job_(job), context_(context), subjects_(std::move(subjects)), energy_(find_energy_meters()) {
+      : job_(job), context_(context), subjects_(std::move(subjects)), energy_(find_energy_meters(), "bench") {
     where_ = job.where;
     where_.draft = "none";
     where_.n_sequences = 1;
@@ -182,7 +182,7 @@ class BenchGroup {
       if (!is_warmup) energy_.begin();
     };
     hooks.on_end = [&](size_t i, const BenchTest& test, const BenchSample& sample, bool is_warmup) {
-      if (!is_warmup) energy_.end(i, test, sample.n_tokens);
+      if (!is_warmup) energy_.end(i, std::string(name_of(test.kind)) + test.at, sample.n_tokens);
     };
     const ClockState before = clock_state();
     std::vector<BenchRun> runs;
@@ -310,7 +310,7 @@ class BenchGroup {
   const Context& context_;
   ModelOptions where_;
   std::vector<Subject> subjects_;
-  BenchEnergy energy_;
+  RunEnergy energy_;
 };
 
 std::vector<Subject> open_subjects(const BenchJob& job) {

@@ -18,6 +18,8 @@ namespace {
 constexpr std::string_view kPinnedDate = "26 Jul 2024";
 /// More than any machine decodes at once to its gain.
 constexpr int32_t kMostAtOnce = 256;
+/// Of waiting before the first question, where there is a meter to read meanwhile.
+constexpr double kIdleSeconds = 2;
 
 }  // namespace
 
@@ -65,7 +67,7 @@ void throw_failures(const std::vector<RunRecord>& records, Lang lang) {
 
 EvalRun::EvalRun(const std::string& name, const std::filesystem::path& folder, const EvalJob& job,
                  const Context& context)
-    : job_(job), context_(context), plan_(job.plan) {
+    : job_(job), context_(context), plan_(job.plan), energy_(find_energy_meters(), "eval") {
   record_.summary.started_at = utc_timestamp();
   ModelText text = open_model_text(name);
   plan_.eos = text.checkpoint->config().eos;
@@ -79,7 +81,11 @@ EvalRun::EvalRun(const std::string& name, const std::filesystem::path& folder, c
   make_folders(folder);
   journal_ = std::make_unique<ItemJournal>(folder, record_, job.start);
   is_resumed_ = !journal_->rows().empty();
-  if (is_finished()) record_ = read_run_record(folder.string());
+  if (is_finished()) {
+    record_ = read_run_record(folder.string());
+  } else {
+    energy_.measure_idle(kIdleSeconds);
+  }
 }
 
 /// Reads all weights for their hash.
@@ -111,10 +117,10 @@ void EvalRun::describe(const std::string& name) {
 void EvalRun::ask(std::span<const SuiteItem> items, const EvalEvents& events) {
   if (is_finished()) return;
   const int64_t n_before = model_->engine->stats().n_generated_tokens;
-  energy_.start();
+  energy_.begin();
   const bool is_through =
       ask_all({*model_->engine, *prompts_}, items, plan_, *journal_, events, context_.cancel);
-  energy_.stop(model_->engine->stats().n_generated_tokens - n_before);
+  energy_.end(0, "eval", model_->engine->stats().n_generated_tokens - n_before);
   if (is_through) return;
   throw Error(ErrorCode::kCancelled, "eval",
               trf(context_.lang, "{} of {} answers are kept in {}; no record was written",
@@ -155,7 +161,7 @@ const RunRecord& EvalRun::finish() {
   if (is_finished()) return record_;
   take_answers(*journal_, job_.suite, record_);
   record_.summary.kv_bytes = model_->engine->stats().kv_bytes;
-  record_.energy = energy_.records();
+  record_.energy = energy_.records(0);
   fill_fallbacks();
   fill_memory();
   record_.warnings = warnings_for(record_, prompts_->kind());

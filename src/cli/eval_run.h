@@ -10,7 +10,7 @@
 
 #include "cli/models.h"
 #include "lab/eval.h"
-#include "lab/eval_energy.h"
+#include "lab/run_energy.h"
 
 namespace chaski::cli {
 
@@ -74,7 +74,7 @@ class EvalRun {
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<PromptMaker> prompts_;
   std::unique_ptr<ItemJournal> journal_;
-  EvalEnergy energy_;
+  RunEnergy energy_;
   bool is_resumed_ = false;
 };
 

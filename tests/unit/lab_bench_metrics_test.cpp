@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <sstream>
 
-#include "lab/bench_energy.h"
 #include "lab/bench_report.h"
 #include "lab/load_times.h"
+#include "lab/run_energy.h"
 #include "lab/soak.h"
 #include "support/error_of.h"
 
@@ -294,22 +294,21 @@ class FakeMeter : public EnergyMeter {
   int n_good_;
 };
 
-BenchEnergy energy_of(int n_good) {
+RunEnergy energy_of(int n_good) {
   FoundMeters found;
   found.meters.push_back(std::make_unique<FakeMeter>(n_good));
-  return BenchEnergy(std::move(found));
+  return RunEnergy(std::move(found), "bench");
 }
 
-TEST(BenchEnergy, SamplesAddUpByModelAndTestAndTheIdleDrawStandsBeside) {
-  BenchEnergy energy = energy_of(10);
+TEST(RunEnergy, SamplesAddUpByModelAndPhaseAndTheIdleDrawStandsBeside) {
+  RunEnergy energy = energy_of(10);
   energy.measure_idle(0);
-  const BenchTest decode{TestKind::kDecode, 0, 8, 0, 1, ""}, prefill{TestKind::kPrefill, 8, 0, 0, 1, ""};
   for (int i = 0; i < 2; ++i) {
     energy.begin();
-    energy.end(0, decode, 8);
+    energy.end(0, "decode", 8);
   }
-  energy.end(0, prefill, 8);
-  energy.end(1, decode, 8);
+  energy.end(0, "prefill", 8);
+  energy.end(1, "decode", 8);
   const std::vector<EnergyRecord> records = energy.records(0);
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].phase, "decode");
@@ -320,21 +319,21 @@ TEST(BenchEnergy, SamplesAddUpByModelAndTestAndTheIdleDrawStandsBeside) {
   EXPECT_EQ(energy.records(1).size(), 1u);
 }
 
-TEST(BenchEnergy, OneReadingThatFailsLeavesNoSum) {
-  BenchEnergy energy = energy_of(1);
-  const BenchTest decode{TestKind::kDecode, 0, 8, 0, 1, ""};
-  energy.end(0, decode, 8);
-  energy.end(0, decode, 8);
+TEST(RunEnergy, OneReadingThatFailsLeavesNoSum) {
+  RunEnergy energy = energy_of(1);
+  energy.end(0, "decode", 8);
+  energy.end(0, "decode", 8);
   EXPECT_FALSE(energy.records(0)[0].joules);
   EXPECT_EQ(energy.records(0)[0].why_not, "gone");
 }
 
-TEST(BenchEnergy, WithoutMetersTheReasonsAreTheRecord) {
+TEST(RunEnergy, WithoutMetersTheReasonsAreTheRecord) {
   FoundMeters found;
   found.why_not = {"no powercap"};
-  const BenchEnergy energy{std::move(found)};
+  const RunEnergy energy{std::move(found), "eval"};
   ASSERT_EQ(energy.records(0).size(), 1u);
   EXPECT_EQ(energy.records(0)[0].why_not, "no powercap");
+  EXPECT_EQ(energy.records(0)[0].phase, "eval");
 }
 
 // ---- loads ----

@@ -1,4 +1,4 @@
-#include "lab/bench_energy.h"
+#include "lab/run_energy.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,7 +6,7 @@
 
 namespace chaski {
 
-void BenchEnergy::measure_idle(double seconds) {
+void RunEnergy::measure_idle(double seconds) {
   idle_watts_.assign(found_.meters.size(), std::nullopt);
   if (found_.meters.empty()) return;
   begin();
@@ -17,12 +17,11 @@ void BenchEnergy::measure_idle(double seconds) {
   }
 }
 
-void BenchEnergy::begin() {
+void RunEnergy::begin() {
   for (const auto& meter : found_.meters) meter->start();
 }
 
-void BenchEnergy::end(size_t subject, const BenchTest& test, int64_t n_tokens) {
-  const std::string phase = std::string(name_of(test.kind)) + test.at;
+void RunEnergy::end(size_t subject, const std::string& phase, int64_t n_tokens) {
   for (size_t m = 0; m < found_.meters.size(); ++m) {
     const EnergyReading reading = found_.meters[m]->stop();
     std::vector<EnergyRecord>& of_meter = sums_[{subject, m}];
@@ -48,7 +47,7 @@ void BenchEnergy::end(size_t subject, const BenchTest& test, int64_t n_tokens) {
   }
 }
 
-std::vector<EnergyRecord> BenchEnergy::records(size_t subject) const {
+std::vector<EnergyRecord> RunEnergy::records(size_t subject) const {
   std::vector<EnergyRecord> all;
   for (const auto& [key, of_meter] : sums_) {
     if (key.first == subject) all.insert(all.end(), of_meter.begin(), of_meter.end());
@@ -56,7 +55,7 @@ std::vector<EnergyRecord> BenchEnergy::records(size_t subject) const {
   if (!found_.meters.empty()) return all;
   for (const std::string& why_not : found_.why_not) {
     EnergyRecord missing;
-    missing.phase = "bench";
+    missing.phase = run_;
     missing.why_not = why_not;
     all.push_back(std::move(missing));
   }
