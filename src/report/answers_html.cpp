@@ -59,7 +59,7 @@ std::string evidence_html(const ScoreRecord& score, Lang lang) {
   };
   for (size_t i = 0; i < std::min(score.components.size(), kMostScores); ++i) {
     const ScoreComponent& c = score.components[i];
-    row(c.name, fmt::format("{} × {}", figure(c.value), figure(c.weight)), c.evidence);
+    row(c.name, fmt::format("{:.3g} × {:.3g}", c.value, c.weight), c.evidence);
   }
   for (size_t i = 0; i < std::min(score.adjustments.size(), kMostScores); ++i) {
     row(score.adjustments[i].name, adjustment_text(score.adjustments[i], lang),

@@ -86,7 +86,7 @@ summary .n{color:var(--muted);font-weight:400}
 pre{margin:0;background:var(--soft);border-radius:10px;padding:12px 14px;font:inherit;font-size:14.5px;line-height:1.6;white-space:pre-wrap;overflow-wrap:anywhere;overflow:auto;contain:paint;max-height:34em;unicode-bidi:plaintext;tab-size:4}
 .evidence{font-size:13.5px;margin-top:8px}
 .evidence summary{font-size:13.5px;font-weight:500;color:var(--muted)}
-.evidence table{font-size:13px}
+.evidence table{font-size:13px}.evidence .r{white-space:nowrap}
 footer{color:var(--muted);font-size:13px;margin-top:22px}
 @media (max-width:560px){main{padding:14px 10px 40px}section{padding:16px 14px;border-radius:11px}h2{font-size:20px}
 th,td{padding-right:8px}.r{padding-left:8px;padding-right:0}table{font-size:13px}}
