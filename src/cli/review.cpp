@@ -222,7 +222,8 @@ void write_index(const fs::path& out, const std::vector<Side>& sides, bool has_b
     text += fmt::format("- [{}]({}): {}\n", file, file, tr(lang, en, zh));
   };
   for (const Side& side : sides) {
-    text += fmt::format("- **{}**: {}\n", side.letter, markdown_inline(side.model));
+    text += fmt::format("- **{}**: {} ({}: {})\n", side.letter, markdown_inline(side.model),
+                        tr(lang, "template", "对话模板"), markdown_inline(side.job.prompts.template_choice));
   }
   text += "\n";
   line("compare.html", "the comparison, with what the data support", "比较结果，以及数据支持哪些结论");
