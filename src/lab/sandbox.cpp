@@ -240,7 +240,7 @@ SandboxedProcess::~SandboxedProcess() {
     ::close(channel.to);
     ::close(channel.from);
   }
-  for (const int fd : {output_, status_, pid_fd_}) {
+  for (const int fd : {output_, pid_fd_}) {
     if (fd >= 0) ::close(fd);
   }
 }
@@ -259,31 +259,34 @@ int64_t SandboxedProcess::n_tasks() const {
   return n;
 }
 
-/// With its first process all others of a pid namespace are killed; it is gone when they are.
+/// bubblewrap's child is the first process of the namespace: with it all others are killed, and it is gone
+/// when they are. bubblewrap is held meanwhile: ended while it makes the namespace, it would leave that child
+/// behind.
 void SandboxedProcess::kill_namespace() {
-  char text[512];
-  const ssize_t n = ::read(status_, text, sizeof text - 1);
-  if (n <= 0) return;  // it was not made yet; bubblewrap takes its child with it
-  const std::string_view status(text, static_cast<size_t>(n));
-  constexpr std::string_view kKey = "\"child-pid\": ";
-  const size_t at = status.find(kKey);
-  if (at == std::string_view::npos) return;
-  const auto first = static_cast<pid_t>(std::strtol(text + at + kKey.size(), nullptr, 10));
-  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, first, 0));
-  if (fd < 0) return;
-  // Had it ended and its number gone to another process, that one would not be bubblewrap's child.
-  if (facts_of(first).parent == pid_) {
-    ::syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0);
-    wait_readable(fd, 2000);
+  siginfo_t ignored{};
+  ::kill(pid_, SIGSTOP);
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &ignored, WSTOPPED | WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR) {
   }
-  ::close(fd);
+  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", pid_));
+  std::vector<int> fds;
+  for (pid_t child = 0; children >> child;) {
+    const int fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+    if (fd < 0) continue;
+    ::syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0);
+    fds.push_back(fd);
+  }
+  for (const int fd : fds) {
+    wait_readable(fd, 2000);
+    ::close(fd);
+  }
 }
 
 const SandboxedProcess::End& SandboxedProcess::stop() {
   if (is_stopped_ || pid_ <= 0) return end_;
   is_stopped_ = true;
   end_.had_exited = wait_readable(pid_fd_, 0);
-  if (status_ >= 0) kill_namespace();
+  if (tier_ == SandboxTier::kA) kill_namespace();
   ::kill(-pid_, SIGKILL);
   ::kill(pid_, SIGKILL);
   int status = 0;
@@ -329,6 +332,7 @@ Sandbox::Sandbox(SandboxTier tier, SandboxTools tools) : tier_(tier), tools_(std
   }
   filter_ = seccomp_program(true);
   filter_without_fork_ = seccomp_program(false);
+  if (tools_.has_cgroups) RunCgroup::sweep();
   has_cgroup_ = tools_.has_cgroups && RunCgroup::make(1 << 30, kMaxTasks) != nullptr;
 }
 
@@ -394,9 +398,7 @@ std::vector<std::string> Sandbox::command(const SandboxedProgram& program) const
                                  "--chdir",
                                  "/work",
                                  "--seccomp",
-                                 std::to_string(next),
-                                 "--json-status-fd",
-                                 std::to_string(next + 1)};
+                                 std::to_string(next)};
   for (const char* folder : {"/lib", "/lib64", "/bin"}) {  // links into /usr on Debian, folders elsewhere
     std::error_code ignored;
     const std::filesystem::path target = std::filesystem::read_symlink(folder, ignored);
@@ -423,7 +425,7 @@ std::unique_ptr<SandboxedProcess> Sandbox::start(const SandboxedProgram& program
   plan.arguments.push_back(nullptr);
   plan.environment.push_back(nullptr);
 
-  // Descriptors: nothing to read, one pipe for all that is printed, the channels; for bubblewrap its own two.
+  // Descriptors: nothing to read, one pipe for all that is printed, the channels; for bubblewrap its filter.
   std::optional<Pipe> output;
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) throw start_error("/dev/null");
@@ -434,9 +436,9 @@ std::unique_ptr<SandboxedProcess> Sandbox::start(const SandboxedProgram& program
   if (program.wants_output) output.emplace();
   const int printed = output ? output->write_end : high_null;
   plan.descriptors = {high_null, printed, printed};
-  std::vector<Pipe> pipes(2 * program.n_channels + (tier_ == SandboxTier::kA ? 2 : 0));
+  std::vector<Pipe> pipes(2 * program.n_channels + (tier_ == SandboxTier::kA ? 1 : 0));
   for (size_t i = 0; i < pipes.size(); ++i) {
-    const bool child_reads = i % 2 == 0;  // of a channel the first; the filter, not the status
+    const bool child_reads = i % 2 == 0;  // of a channel the first; the filter
     plan.descriptors.push_back(child_reads ? pipes[i].read_end : pipes[i].write_end);
   }
   const std::string& filter =
@@ -477,7 +479,6 @@ std::unique_ptr<SandboxedProcess> Sandbox::start(const SandboxedProgram& program
   for (size_t i = 0; i < program.n_channels; ++i) {
     process->channels_.push_back({Pipe::keep(pipes[2 * i].write_end), Pipe::keep(pipes[2 * i + 1].read_end)});
   }
-  if (tier_ == SandboxTier::kA) process->status_ = Pipe::keep(pipes.back().read_end);
   if (output) process->output_ = Pipe::keep(output->read_end);
   return process;
 }

@@ -69,7 +69,6 @@ class SandboxedProcess {
   SandboxTier tier_ = SandboxTier::kNone;
   pid_t pid_ = -1;
   int pid_fd_ = -1, output_ = -1;
-  int status_ = -1;  ///< tier A: where bubblewrap names the first process of the namespace
   std::vector<Channel> channels_;
   std::unique_ptr<RunCgroup> cgroup_;
   bool is_stopped_ = false;

@@ -4,6 +4,7 @@
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,6 +14,9 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -235,6 +239,29 @@ std::unique_ptr<RunCgroup> RunCgroup::make(int64_t memory_bytes, int64_t max_tas
     if (cgroup->add(parent + name, {{"pids.max", tasks}})) break;
   }
   return cgroup;
+}
+
+void RunCgroup::sweep() {
+  constexpr std::string_view kPrefix = "chaski-";
+  constexpr time_t kYoungS = 60;  // one just made may be of a process that we do not see
+  for (const char* controller : {"", "memory", "pids"}) {
+    for (const std::string& parent : cgroup_parents(controller)) {
+      std::error_code ignored;
+      for (const auto& entry : std::filesystem::directory_iterator(parent, ignored)) {
+        const std::string name = entry.path().filename().string();
+        struct stat found {};
+        if (name.rfind(kPrefix, 0) != 0 || ::stat(entry.path().c_str(), &found) != 0) continue;
+        const auto maker = static_cast<pid_t>(std::strtol(name.c_str() + kPrefix.size(), nullptr, 10));
+        if (maker <= 0 || ::time(nullptr) - found.st_mtime < kYoungS) continue;
+        if (::kill(maker, 0) == 0 || errno != ESRCH) continue;
+        std::ifstream members(entry.path() / "cgroup.procs");
+        for (pid_t member = 0; members >> member;) {
+          if (member > 0) ::kill(member, SIGKILL);
+        }
+        ::rmdir(entry.path().c_str());  // where something is still ending, the next start does it
+      }
+    }
+  }
 }
 
 bool RunCgroup::add(const std::string& folder,

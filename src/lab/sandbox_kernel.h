@@ -23,6 +23,8 @@ class RunCgroup {
  public:
   /// Nothing where no cgroup that limits memory may be made here.
   static std::unique_ptr<RunCgroup> make(int64_t memory_bytes, int64_t max_tasks);
+  /// Remove those that chaskis left which were killed, and end what is still in them.
+  static void sweep();
   ~RunCgroup();
   RunCgroup(const RunCgroup&) = delete;
   RunCgroup& operator=(const RunCgroup&) = delete;
