@@ -435,21 +435,16 @@ Answer Engine::generate(Request request, OnText on_text, const CancelToken* canc
   return take(id);
 }
 
-void Engine::score(const std::vector<int32_t>& ids,
-                   const std::function<void(int64_t first, int64_t n_rows, const float* logits)>& on_rows) {
+void Engine::score_from(const std::vector<int32_t>& ids, int64_t first_wanted, const OnLogits& on_rows) {
   State& s = *state_;
   CHECK(!s.is_stepping, "a callback asked for scores inside a step");
   s.check_ids(ids, "score");
   const auto n = static_cast<int64_t>(ids.size());
+  CHECK(first_wanted >= 0 && first_wanted < n, "scores from {} of {} tokens", first_wanted, n);
   if (n > s.options.context) {
     throw Error(ErrorCode::kUsage, "score",
-                fmt::format("{} tokens, the context has {}", n, s.options.context));
-  }
-  const int64_t n_pages = pages_for(n, s.layout.page_tokens);
-  if (n_pages > s.cache.n_available()) {
-    throw Error(ErrorCode::kUsage, "score",
-                fmt::format("{} pages of the cache are needed, requests that run leave {}", n_pages,
-                            s.cache.n_available()));
+                fmt::format("{} tokens, the context has {}", n, s.options.context),
+                "ask for a longer context");
   }
   // Pages are given back however this ends.
   struct Pages {
@@ -458,30 +453,45 @@ void Engine::score(const std::vector<int32_t>& ids,
     ~Pages() {
       for (const int32_t page : list) cache.release(page);
     }
-  } pages{s.cache, {}};
+  } pages{s.cache, s.cache.match(std::span(ids).first(static_cast<size_t>(first_wanted)))};
+  const int64_t page_tokens = s.layout.page_tokens;
+  int64_t first = static_cast<int64_t>(pages.list.size()) * page_tokens;
+  const int64_t n_pages = pages_for(n, s.layout.page_tokens) - static_cast<int64_t>(pages.list.size());
+  if (n_pages > s.cache.n_available()) {
+    throw Error(ErrorCode::kUsage, "score",
+                fmt::format("{} pages of the cache are needed, requests that run leave {}", n_pages,
+                            s.cache.n_available()));
+  }
   for (int64_t i = 0; i < n_pages; ++i) pages.list.push_back(s.cache.allocate());
 
-  for (int64_t first = 0; first < n; first += s.limits.max_outputs) {
-    const int64_t n_rows = std::min<int64_t>(s.limits.max_outputs, n - first);
+  while (first < n) {
+    const int64_t first_output = std::max(first, first_wanted);
+    const int64_t end =
+        std::min({n, first + s.options.max_step_rows, first_output + int64_t{s.limits.max_outputs}});
     s.batch.clear();
     s.batch.phase = Phase::kPrefill;
     s.batch.pages_per_sequence = s.limits.pages_per_sequence;
-    for (int64_t position = first; position < first + n_rows; ++position) {
-      s.batch.outputs.push_back({s.batch.n_rows(), true});
+    for (int64_t position = first; position < end; ++position) {
+      if (position >= first_wanted) s.batch.outputs.push_back({s.batch.n_rows(), true});
       s.batch.token_ids.push_back(ids[static_cast<size_t>(position)]);
     }
-    append_places(s.batch, pages.list, s.layout.page_tokens, first, n_rows);
+    append_places(s.batch, pages.list, s.layout.page_tokens, first, end - first);
     const Stopwatch stopwatch;
     s.runner->run(s.batch, s.output);
     s.stats.prefill_s += stopwatch.seconds();
     ++s.stats.n_steps;
-    s.stats.n_prompt_tokens += n_rows;
-    on_rows(first, n_rows, s.output.logits.data());
+    s.stats.n_prompt_tokens += end - first;
+    for (int64_t page = first / page_tokens; page < end / page_tokens; ++page) {
+      s.cache.keep(pages.list, static_cast<size_t>(page), ids);
+    }
+    first = end;
+    if (end > first_output) on_rows(first_output, end - first_output, s.output.logits.data());
   }
 }
 
 const EngineStats& Engine::stats() const { return state_->stats; }
 const EngineOptions& Engine::options() const { return state_->options; }
+int64_t Engine::vocab() const { return state_->model.config.vocab; }
 Runner& Engine::runner() { return *state_->runner; }
 void Engine::check_integrity() const { state_->scheduler.check_integrity(); }
 

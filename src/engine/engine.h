@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +55,9 @@ struct EngineStats {
 
 using RequestId = int64_t;
 
+/// Logits of the positions [first, first + n_rows) of a text, f32 [n_rows, vocab].
+using OnLogits = std::function<void(int64_t first, int64_t n_rows, const float* logits)>;
+
 class Engine {
  public:
   /// Runs `model`, whose weights are in `ops` (the device's own or a decorator). All must outlive the engine.
@@ -77,11 +81,14 @@ class Engine {
   Answer generate(Request request, OnText on_text = {}, const CancelToken* cancel = nullptr);
   /// Logits of every position of `ids` given those before it, f32 [n, vocab], by prefill in chunks; for
   /// perplexity. `on_rows(first_position, n_rows, logits)` is called chunk by chunk.
-  void score(const std::vector<int32_t>& ids,
-             const std::function<void(int64_t first, int64_t n_rows, const float* logits)>& on_rows);
+  void score(const std::vector<int32_t>& ids, const OnLogits& on_rows) { score_from(ids, 0, on_rows); }
+  /// The same of the positions from `first_wanted` on alone; what the cache kept of those before is used,
+  /// and kept itself where reuse_prefixes is on.
+  void score_from(const std::vector<int32_t>& ids, int64_t first_wanted, const OnLogits& on_rows);
 
   const EngineStats& stats() const;
   const EngineOptions& options() const;
+  int64_t vocab() const;
   Runner& runner();
   /// Throws Error(kInternal) where pages, reference counts and sequences do not agree.
   void check_integrity() const;

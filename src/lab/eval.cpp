@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "lab/loglikelihood.h"
 #include "machine/machine_info.h"
 #include "report/eval_report.h"
 #include "report/warnings.h"
@@ -41,23 +42,23 @@ class Asking {
   void ask(const SuiteItem& item, int64_t sample) {
     if (events_.on_question) events_.on_question(item, sample);
     UnderWay asked;
-    AnswerRecord& answer = asked.row.answer;
-    answer.id = item.id;
-    answer.type = item.type;
-    answer.prompt = item.prompt;
-    answer.sample = sample;
-    answer.finish_reason = name_of(FinishReason::kError);
+    AnswerRecord& answer = begin(asked, item, sample);
     try {
-      Request request =
-          request_of(plan_.settings, plan_.eos, prompts_.question(item.prompt, plan_.settings.system).ids);
-      request.sampling.sample = static_cast<uint64_t>(sample);
-      answer.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
-      asked.id = engine_.submit(std::move(request), plan_.batch == 1 ? events_.on_text : OnText());
-      under_way_.push_back(std::move(asked));
+      if (item.choice) {
+        choose(item, answer);
+      } else {
+        Request request =
+            request_of(plan_.settings, plan_.eos, prompts_.question(item.prompt, plan_.settings.system).ids);
+        request.sampling.sample = static_cast<uint64_t>(sample);
+        answer.n_prompt_tokens = static_cast<int64_t>(request.prompt.size());
+        asked.id = engine_.submit(std::move(request), plan_.batch == 1 ? events_.on_text : OnText());
+      }
     } catch (const Error& error) {
       if (!is_of_one_question(error.code())) throw;
-      finish(std::move(asked), error.what(), error.code());
+      return finish(std::move(asked), error.what(), error.code());
     }
+    if (item.choice) return finish(std::move(asked), {}, {});
+    under_way_.push_back(std::move(asked));
   }
 
   /// One step of all; those it ended are in the journal then.
@@ -85,6 +86,36 @@ class Asking {
     RequestId id = 0;
     Stopwatch since_asked;
   };
+
+  static AnswerRecord& begin(UnderWay& asked, const SuiteItem& item, int64_t sample) {
+    AnswerRecord& answer = asked.row.answer;
+    answer.id = item.id;
+    answer.type = item.type;
+    answer.prompt = item.prompt;
+    answer.sample = sample;
+    answer.finish_reason = name_of(FinishReason::kError);
+    return answer;
+  }
+
+  /// No token is generated, so that there is nothing to go on with in later steps.
+  void choose(const SuiteItem& item, AnswerRecord& answer) {
+    const ChoiceTask& task = *item.choice;
+    if (plan_.settings.system) {
+      throw Error(ErrorCode::kUsage, "eval",
+                  "these questions are plain text, which has no place for a system text");
+    }
+    std::vector<std::string> continuations;
+    for (const std::string& choice : task.choices) continuations.push_back(task.delimiter + choice);
+    const ContinuationScores scores =
+        score_continuations(engine_, prompts_, task.lead + item.prompt, continuations);
+    answer.n_prompt_tokens = scores.n_context_tokens;
+    for (size_t i = 0; i < task.choices.size(); ++i) {
+      const ContinuationScore& score = scores.continuations[i];
+      answer.choices.push_back({task.choices[i], score.loglikelihood, score.is_greedy});
+    }
+    answer.answer = most_probable(answer.choices).text;
+    answer.finish_reason = kChoiceEnd;
+  }
 
   bool any_is_finished() const {
     return std::any_of(under_way_.begin(), under_way_.end(),

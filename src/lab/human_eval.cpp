@@ -1,7 +1,6 @@
 #include "lab/human_eval.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -13,8 +12,6 @@
 namespace chaski {
 namespace {
 
-constexpr size_t kMaxProblems = 100'000;
-constexpr size_t kMaxLineBytes = 1 << 20;
 constexpr std::string_view kFields[] = {"task_id", "prompt", "entry_point", "test"};
 
 bool is_identifier(std::string_view text) {
@@ -24,13 +21,9 @@ bool is_identifier(std::string_view text) {
          });
 }
 
-SuiteItem parse_problem(std::string_view line, const std::string& place) {
-  if (line.size() > kMaxLineBytes) {
-    throw Error(ErrorCode::kCorrupt, "read HumanEval",
-                fmt::format("{}: {} bytes, at most {} are accepted", place, line.size(), kMaxLineBytes));
-  }
+SuiteItem problem_of(Json fields, const std::string& place) {
   SuiteItem item;
-  item.extra = parse_json(line, place);
+  item.extra = std::move(fields);
   for (const std::string_view field : kFields) {
     if (require_string(item.extra, field, place).empty()) {
       throw Error(ErrorCode::kCorrupt, "read HumanEval", fmt::format("{}: {} is empty", place, field));
@@ -111,24 +104,9 @@ class HumanEval final : public PublicSuite {
       if (k > fewest) break;
       std::vector<double> shares;
       for (const auto& [id, count] : counts) shares.push_back(pass_at_k(count.first, count.second, k));
-      results.push_back(mean_of(fmt::format("pass@{}", k), shares));
+      results.push_back(mean_result(std::string(name()), fmt::format("pass@{}", k), shares));
     }
     return results;
-  }
-
- private:
-  TaskResult mean_of(std::string metric, const std::vector<double>& shares) const {
-    const auto n = static_cast<double>(shares.size());
-    TaskResult result;
-    result.task = name();
-    result.metric = std::move(metric);
-    result.n = static_cast<int64_t>(shares.size());
-    for (const double share : shares) result.value += share / n;
-    if (shares.size() < 2) return result;
-    double squares = 0;
-    for (const double share : shares) squares += (share - result.value) * (share - result.value);
-    result.standard_error = std::sqrt(squares / (n - 1) / n);
-    return result;
   }
 };
 
@@ -150,22 +128,13 @@ Suite parse_human_eval(std::string_view jsonl, std::string_view where) {
   suite.settings.stop = {"\nclass", "\ndef", "\n#", "\nif", "\nprint"};
   suite.sha256 = sha256_of(jsonl);
   std::set<std::string> ids;
-  for (size_t number = 1; !jsonl.empty(); ++number) {
-    const size_t end = jsonl.find('\n');
-    const std::string_view line = jsonl.substr(0, end);
-    jsonl.remove_prefix(end == std::string_view::npos ? jsonl.size() : end + 1);
-    const std::string place = fmt::format("{} line {}", where, number);
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    if (suite.items.size() == kMaxProblems) {
-      throw Error(ErrorCode::kCorrupt, "read HumanEval",
-                  fmt::format("{}: more than {} problems", place, kMaxProblems));
-    }
-    suite.items.push_back(parse_problem(line, place));
+  for_each_json_line(jsonl, where, "read HumanEval", [&](Json fields, const std::string& place) {
+    suite.items.push_back(problem_of(std::move(fields), place));
     if (!ids.insert(suite.items.back().id).second) {
       throw Error(ErrorCode::kCorrupt, "read HumanEval",
                   fmt::format("{}: task_id \"{}\" was used before", place, printable(suite.items.back().id)));
     }
-  }
+  });
   if (suite.items.empty()) {
     throw Error(ErrorCode::kCorrupt, "read HumanEval", fmt::format("{}: has no problems", where));
   }

@@ -3,22 +3,28 @@
 #include <zlib.h>
 
 #include <array>
+#include <cmath>
 #include <memory>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "lab/choice_suites.h"
+#include "lab/gsm8k.h"
 #include "lab/human_eval.h"
 
 namespace chaski {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 256u << 20;
+constexpr size_t kMaxLines = 100'000;
+constexpr size_t kMaxLineBytes = 1 << 20;
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 
 }  // namespace
 
 std::span<const PublicSuite* const> public_suites() {
-  static const std::array<const PublicSuite*, 1> suites{&human_eval()};
+  static const std::array<const PublicSuite*, 5> suites{&ceval(), &cmmlu(), &mmlu(), &gsm8k(), &human_eval()};
   return suites;
 }
 
@@ -40,6 +46,36 @@ std::optional<Suite> load_public_suite(const std::string& name_and_file) {
     return suite;
   }
   return std::nullopt;
+}
+
+std::map<std::string, double> component_by_item(std::span<const ScoreRecord> scores,
+                                                std::string_view component) {
+  std::map<std::string, std::pair<double, int64_t>> sums;
+  for (const ScoreRecord& score : scores) {
+    for (const ScoreComponent& part : score.components) {
+      if (part.name != component) continue;
+      auto& [sum, n] = sums[score.id];
+      sum += part.value;
+      ++n;
+    }
+  }
+  std::map<std::string, double> means;
+  for (const auto& [id, sum] : sums) means[id] = sum.first / static_cast<double>(sum.second);
+  return means;
+}
+
+TaskResult mean_result(std::string task, std::string metric, std::span<const double> shares) {
+  const auto n = static_cast<double>(shares.size());
+  TaskResult result;
+  result.task = std::move(task);
+  result.metric = std::move(metric);
+  result.n = static_cast<int64_t>(shares.size());
+  for (const double share : shares) result.value += share / n;
+  if (shares.size() < 2) return result;
+  double squares = 0;
+  for (const double share : shares) squares += (share - result.value) * (share - result.value);
+  result.standard_error = std::sqrt(squares / (n - 1) / n);
+  return result;
 }
 
 std::string read_public_file(const std::string& path) {
@@ -74,6 +110,28 @@ std::string gunzip(std::string_view packed, std::string_view where, size_t max_b
     text.append(block.data(), n);
   }
   return text;
+}
+
+void for_each_json_line(std::string_view jsonl, std::string_view where, std::string_view operation,
+                        const std::function<void(Json object, const std::string& place)>& take) {
+  size_t n_taken = 0;
+  for (size_t number = 1; !jsonl.empty(); ++number) {
+    const size_t end = jsonl.find('\n');
+    const std::string_view line = jsonl.substr(0, end);
+    jsonl.remove_prefix(end == std::string_view::npos ? jsonl.size() : end + 1);
+    const std::string place = fmt::format("{} line {}", where, number);
+    const auto fail = [&](const std::string& what) {
+      throw Error(ErrorCode::kCorrupt, std::string(operation), fmt::format("{}: {}", place, what));
+    };
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    if (++n_taken > kMaxLines) fail(fmt::format("more than {} problems", kMaxLines));
+    if (line.size() > kMaxLineBytes) {
+      fail(fmt::format("{} bytes, at most {} are accepted", line.size(), kMaxLineBytes));
+    }
+    Json object = parse_json(line, place);
+    if (!object.is_object()) fail("expected a JSON object");
+    take(std::move(object), place);
+  }
 }
 
 }  // namespace chaski

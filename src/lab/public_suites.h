@@ -1,8 +1,10 @@
 // Public sets of questions, read from their own public files and scored by their own protocols: `--suite
-// humaneval:FILE`. Each is a class of its own (human_eval.cpp is the example) and a line in public_suites().
+// humaneval:FILE`. Each is a class of its own (gsm8k.cpp is the shortest) and a line in public_suites().
 // Suites of ours, which are data, are suite.h's.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "base/cancel.h"
+#include "base/json.h"
 #include "lab/code_runner.h"
 #include "lab/suite.h"
 #include "report/run_record.h"
@@ -41,10 +44,23 @@ const PublicSuite* public_suite_of(const Suite& suite);
 /// The set that "NAME:FILE" names; nothing where no set has that name. Throws as load does.
 std::optional<Suite> load_public_suite(const std::string& name_and_file);
 
+/// For each question the mean over its samples of that component of their scores; scores without it are left
+/// out.
+std::map<std::string, double> component_by_item(std::span<const ScoreRecord> scores,
+                                                std::string_view component);
+/// Mean and standard error of `shares`, which are not none.
+TaskResult mean_result(std::string task, std::string metric, std::span<const double> shares);
+
 /// The text of a public file, unpacked where it is packed by gzip, refused over 256 MiB. Throws
 /// Error(kNotFound), kCorrupt.
 std::string read_public_file(const std::string& path);
 /// The text that gzip packed. `where` names it in errors. Throws Error(kCorrupt).
 std::string gunzip(std::string_view packed, std::string_view where, size_t max_bytes);
+
+/// Calls `take(object, place)` for each line that is not blank, each a JSON object; `place` names file and
+/// line. Throws Error(kCorrupt) for what is none, is over 1 MiB, or comes after 100,000 others; the errors'
+/// operation is `operation`.
+void for_each_json_line(std::string_view jsonl, std::string_view where, std::string_view operation,
+                        const std::function<void(Json object, const std::string& place)>& take);
 
 }  // namespace chaski

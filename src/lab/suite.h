@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,11 +23,20 @@ struct Bilingual {
   const std::string& in(Lang lang) const { return lang == Lang::kZh ? zh : en; }
 };
 
+/// What questions of multiple choice share: they are answered by which continuation of `lead` and the prompt
+/// is the most probable.
+struct ChoiceTask {
+  std::string lead;                  ///< worked examples, in front of the prompt
+  std::vector<std::string> choices;  ///< the answers, as "A"; after the prompt each has `delimiter` before it
+  std::string delimiter = " ";
+};
+
 struct SuiteItem {
   std::string id;    ///< unique in the suite
   std::string type;  ///< of task, as "code"
   std::string prompt;
   Json extra;  ///< all other fields of the line, for scorers: `expects`, `notes`, …
+  std::shared_ptr<const ChoiceTask> choice = {};  ///< null: the answer is generated
 };
 
 struct Suite {

@@ -26,6 +26,7 @@ std::string_view finish_title(const std::string& reason, Lang lang) {
   if (reason == "stop") return tr(lang, "ended by itself", "自行结束");
   if (reason == "length") return tr(lang, "cut by the length limit", "达到长度上限被截断");
   if (reason == "error") return tr(lang, "failed", "失败");
+  if (reason == "choice") return tr(lang, "the most probable choice", "概率最高的选项");
   return reason;
 }
 

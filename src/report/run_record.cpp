@@ -228,6 +228,12 @@ OrderedJson item_json(const AnswerRecord& item, bool has_samples) {
   json["ttft_s"] = number_or_null(item.ttft_s);
   json["finish_reason"] = item.finish_reason;
   if (has_samples) json["sample"] = item.sample;
+  if (!item.choices.empty()) {
+    json["choices"] = list_json(item.choices, [](const ChoiceRecord& choice) {
+      return OrderedJson{
+          {"text", choice.text}, {"loglikelihood", choice.loglikelihood}, {"is_greedy", choice.is_greedy}};
+    });
+  }
   return json;
 }
 

@@ -62,6 +62,13 @@ struct RunnerFacts {
   std::string why_not_faster;
 };
 
+/// One of the texts that a question of multiple choice offers, and how probable the model finds it.
+struct ChoiceRecord {
+  std::string text;
+  double loglikelihood = 0;  ///< ln p of its tokens after the prompt
+  bool is_greedy = false;    ///< the model would have written it
+};
+
 /// One answer. Times are seconds on the monotonic clock from the moment the question was handed over.
 struct AnswerRecord {
   std::string id, type, prompt, answer;
@@ -70,8 +77,10 @@ struct AnswerRecord {
   double seconds = 0;            ///< until the answer was complete, tokenising included
   std::optional<double> ttft_s;  ///< until the first token was known, from admission by the engine
   std::optional<double> tpot_s;  ///< mean gap between later tokens; nothing for answers of fewer than two
-  std::string finish_reason;
-  int64_t sample = 0;  ///< 0 … K − 1
+  std::string finish_reason;     ///< "stop", "length", "error"; "choice" where `choices` decided
+  int64_t sample = 0;            ///< 0 … K − 1
+  /// Where the question is answered by probability and not in words; `answer` is then the most probable.
+  std::vector<ChoiceRecord> choices;
 
   int64_t n_tokens() const { return static_cast<int64_t>(ids.size()); }
 };

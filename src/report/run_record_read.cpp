@@ -206,6 +206,9 @@ AnswerRecord read_item(const Fields& f) {
   item.tpot_s = f.optional_amount("tpot_s");
   item.finish_reason = f.name("finish_reason");
   item.sample = f.count("sample");
+  item.choices = f.list("choices", [](const Fields& c) {
+    return ChoiceRecord{c.text("text"), c.number("loglikelihood"), c.flag("is_greedy")};
+  });
   if (item.id.empty()) f.refuse("id", "an item without an id");
   return item;
 }
