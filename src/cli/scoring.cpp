@@ -21,9 +21,11 @@ void RunScorer::score(RunRecord& record) {
 std::string score_text(const RunRecord& record, Lang lang) {
   const RunRecord* const records[] = {&record};
   const auto choice = main_scorer(records);
-  if (!choice) return {};
   const RunView views[] = {{&record, "", model_name(record), ""}};
-  return strip_controls(terminal_table(scores_table(views, *choice, lang)));
+  std::string text;
+  if (choice) text += terminal_table(scores_table(views, *choice, lang));
+  if (!record.results.empty()) text += "\n" + terminal_table(results_table(views, lang));
+  return strip_controls(text);
 }
 
 }  // namespace chaski::cli

@@ -237,6 +237,9 @@ std::string eval_markdown(const RunRecord& r, Lang lang) {
   section("Results", "结果", results_section(r, lang));
   const auto scorer = main_scorer(records);
   if (scorer) section("Scores", "得分", markdown_table(scores_table(views, *scorer, lang)));
+  if (!r.results.empty()) {
+    section("Results by public protocols", "公开评测协议的结果", markdown_table(results_table(views, lang)));
+  }
   section("What the figures mean", "各项含义", meanings(r, lang));
   section("Latency, memory, energy", "延迟、内存、能耗", measured_section(views, lang));
   section("What was measured", "测量对象", markdown_table(facts_table(views, lang)));

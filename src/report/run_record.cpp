@@ -187,15 +187,18 @@ void summarise(RunRecord& record) {
   s.n_prompt_tokens = s.n_tokens = 0;
   double answered_s = 0;
   double ttft_s = 0;
-  int64_t n_answered = 0;
+  int64_t n_answered = 0, n_begun = 0;
   double gaps_s = 0;
   int64_t n_gaps = 0;
   for (const AnswerRecord& item : record.items) {
     s.total_s += item.seconds;
-    if (item.ttft_s) {
+    if (item.ttft_s || !item.choices.empty()) {
       answered_s += item.seconds;
-      ttft_s += *item.ttft_s;
       ++n_answered;
+    }
+    if (item.ttft_s) {
+      ttft_s += *item.ttft_s;
+      ++n_begun;
     }
     s.n_prompt_tokens += item.n_prompt_tokens;
     s.n_tokens += item.n_tokens();
@@ -204,10 +207,8 @@ void summarise(RunRecord& record) {
       n_gaps += item.n_tokens() - 1;
     }
   }
-  if (n_answered > 0) {
-    s.mean_s = answered_s / static_cast<double>(n_answered);
-    s.mean_ttft_s = ttft_s / static_cast<double>(n_answered);
-  }
+  if (n_answered > 0) s.mean_s = answered_s / static_cast<double>(n_answered);
+  if (n_begun > 0) s.mean_ttft_s = ttft_s / static_cast<double>(n_begun);
   s.tpot_s = s.decode_tokens_per_s = std::nullopt;
   if (n_gaps > 0 && gaps_s > 0) {
     s.tpot_s = gaps_s / static_cast<double>(n_gaps);

@@ -89,7 +89,7 @@ struct RunSummary {
   std::string started_at, ended_at;  ///< UTC
   double load_s = 0;                 ///< from opening the files to being ready for the first question
   double total_s = 0;                ///< all answers' seconds together
-  double mean_s = 0;                 ///< of answers that have a first token, as mean_ttft_s
+  double mean_s = 0;                 ///< of answers that have a first token or choices
   int64_t n_answers = 0;
   int64_t n_prompt_tokens = 0;
   int64_t n_tokens = 0;
@@ -136,10 +136,10 @@ struct ScoreAdjustment {
 struct ScoreRecord {
   std::string id;  ///< of the item
   int64_t sample = 0;
-  std::string scorer;              ///< "rubric", "exact", "code", "judge:MODEL"
-  std::string status = "scored";   ///< or "not_run", "no_rule", "failed": then there is no score
-  std::optional<int> score;        ///< 1 … 5, rounded half up
-  double raw = 0;                  ///< before rounding, one decimal
+  std::string scorer;             ///< "rubric", "exact", "code", "judge:MODEL"
+  std::string status = "scored";  ///< or "not_run", "no_rule", or "failed" by a judge: then there is no score
+  std::optional<int> score;       ///< 1 … 5, rounded half up
+  double raw = 0;                 ///< before rounding, one decimal
   std::optional<bool> is_correct;  ///< where the protocol has right and wrong
   std::vector<ScoreComponent> components;
   std::vector<ScoreAdjustment> adjustments;

@@ -1,4 +1,5 @@
-// Our side of public_files_parity.py: for each line on stdin, a JSON object, one on stdout. {"csv": TEXT} gives {"rows":
+// Our side of public_files_parity.py: for each line on stdin, a JSON object, one on stdout. {"csv": TEXT}
+// gives {"rows":
 // [[…]]}, or {"error": …}; {"answer": TEXT, "reference": TEXT} what each of GSM8K's filters finds in it.
 #include <iostream>
 #include <string>

@@ -510,6 +510,35 @@ TEST_F(EngineAnswers, ScoreGivesEveryPositionOnceInOrder) {
               HasSubstr("65 tokens, the context has 64"));
 }
 
+TEST_F(EngineAnswers, ScoresOfTheEndOfATextUseWhatAnotherBeganWith) {
+  EngineOptions options;
+  options.max_step_rows = 8;
+  options.reuse_prefixes = true;
+  Engine engine = this->engine(options);
+  const auto score_last_two = [&](std::vector<int32_t> ids) {
+    int64_t next = static_cast<int64_t>(ids.size()) - 2;
+    const int64_t n_before = engine.stats().n_prompt_tokens;
+    engine.score_from(ids, next, [&](int64_t first, int64_t n_rows, const float* logits) {
+      EXPECT_EQ(first, next) << "no position before those asked for";
+      for (int64_t i = 0; i < n_rows; ++i) {
+        EXPECT_EQ(logits[i * kVocab + ids[static_cast<size_t>(first + i)] + 1], 100.0F);
+      }
+      next += n_rows;
+    });
+    EXPECT_EQ(next, static_cast<int64_t>(ids.size()));
+    engine.check_integrity();
+    return engine.stats().n_prompt_tokens - n_before;
+  };
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 40; ++i) ids.push_back('a' + i % 20);
+  EXPECT_EQ(score_last_two(ids), 40);
+  const int64_t n_again = score_last_two(ids);
+  EXPECT_LT(n_again, 40);
+  EXPECT_GE(n_again, 2);
+  ids.back() = 'z' - 2;
+  EXPECT_EQ(score_last_two(ids), n_again);
+}
+
 TEST_F(EngineAnswers, ARepeatedConversationIsFoundInTheCacheWhereThatIsAskedFor) {
   for (const bool reuses : {false, true}) {
     EngineOptions options;

@@ -186,5 +186,81 @@ TEST(GenerationSettings, MaxNewTokensWinsOverMaxLengthAndTheLaterLimitOverTheEar
   EXPECT_FALSE(of_suite.max_length);
 }
 
+/// Questions of multiple choice, whose answers are words of several tokens.
+class ChoiceEval : public Eval {
+ protected:
+  ChoiceEval() {
+    const auto task = std::make_shared<ChoiceTask>();
+    task->lead = std::string(60, 'e') + " one two\n\n";
+    task->choices = {"A", "B", "an answer", "an ant"};
+    suite_.items.clear();
+    for (const char* id : {"a", "b", "c"}) {
+      suite_.items.push_back({id, "code", fmt::format("question {}?", id), {}, task});
+    }
+    suite_.items[1].prompt += std::string(400, 'x');
+  }
+};
+
+TEST_F(ChoiceEval, EachChoiceHasItsLogLikelihoodWhateverTheBatchAndTheCache) {
+  // An engine that keeps nothing computes all anew; one that keeps pages gives the very same numbers.
+  const auto run_with = [&](const std::string& name, bool reuses) {
+    fs::create_directories(folder_ / name);
+    EngineOptions options{256, 4, 64, 0, reuses};
+    Engine engine(*device_, device_->ops(), model_, tokenizer_, options);
+    RunRecord record;
+    ItemJournal journal(folder_ / name, record, ItemJournal::Start::kFresh);
+    EXPECT_TRUE(ask_all({engine, prompts_}, suite_.items, plan_, journal, {}, cancel_));
+    engine.check_integrity();
+    take_answers(journal, suite_, record);
+    return std::pair{record, engine.stats().n_prompt_tokens};
+  };
+  const auto [plain, n_plain] = run_with("plain", false);
+  const auto [kept, n_kept] = run_with("kept", true);
+  EXPECT_LT(n_kept, n_plain);
+  ASSERT_EQ(plain.items.size(), 3U);
+  for (const size_t i : {0U, 2U}) {
+    ASSERT_EQ(plain.items[i].choices.size(), 4U);
+    EXPECT_EQ(plain.items[i].finish_reason, "choice");
+    EXPECT_EQ(plain.items[i].n_tokens(), 0);
+    const ChoiceRecord* best = &plain.items[i].choices[0];
+    for (size_t c = 0; c < 4; ++c) {
+      const ChoiceRecord& choice = plain.items[i].choices[c];
+      EXPECT_LT(choice.loglikelihood, 0);
+      EXPECT_EQ(choice.loglikelihood, kept.items[i].choices[c].loglikelihood);
+      if (choice.loglikelihood > best->loglikelihood) best = &choice;
+    }
+    EXPECT_EQ(plain.items[i].answer, best->text);
+  }
+  ASSERT_EQ(plain.failures.size(), 1U) << "too long for the context";
+  EXPECT_EQ(plain.failures[0].id, "b");
+  EXPECT_TRUE(plain.items[1].choices.empty());
+  EXPECT_GT(plain.summary.mean_s, 0);
+}
+
+TEST_F(ChoiceEval, RowsOfTheJournalKeepWhatWasFoundOut) {
+  {
+    ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kFresh);
+    EvalEvents events;
+    events.on_row = [&](const ItemRow&) { cancel_.cancel(); };
+    EXPECT_FALSE(ask(events, journal));
+  }
+  const ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kResume);
+  ASSERT_EQ(journal.rows().size(), 1U);
+  ASSERT_EQ(journal.rows()[0].answer.choices.size(), 4U);
+  EXPECT_EQ(journal.rows()[0].answer.choices[2].text, "an answer");
+  EXPECT_LT(journal.rows()[0].answer.choices[2].loglikelihood, 0);
+}
+
+TEST_F(ChoiceEval, ATemplateAroundPlainTextIsRefused) {
+  const PromptMaker wrapped{tokenizer_, nullptr, "raw:[INST] {prompt} [/INST]", ""};
+  Engine engine(*device_, device_->ops(), model_, tokenizer_, {});
+  RunRecord record;
+  ItemJournal journal(folder_.path(), record, ItemJournal::Start::kFresh);
+  EXPECT_TRUE(ask_all({engine, wrapped}, suite_.items, plan_, journal, {}, cancel_));
+  take_answers(journal, suite_, record);
+  ASSERT_EQ(record.failures.size(), 3U);
+  EXPECT_THAT(record.failures[0].message, HasSubstr("expected plain text"));
+}
+
 }  // namespace
 }  // namespace chaski
