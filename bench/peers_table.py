@@ -51,7 +51,8 @@ LIMITS = {
     "bf16_dot": ("of the bf16 dot peak", "bf16 点积峰值"),
 }
 YES = {"en": ("no", "yes"), "zh": ("否", "是")}
-MET = {"aim": ("aim", "目标"), "reach": ("reach", "须达"), "no": ("no", "否"), "": ("–", "–")}
+MET = {"aim": ("aim", "目标"), "reach": ("reach", "须达"), "no": ("no", "否"), "": ("–", "–"),
+       "aim_median": ("aim (median only)", "目标（仅中位数）"), "reach_median": ("reach (median only)", "须达（仅中位数）")}
 
 
 MIN_SAMPLES = 6  # the fewest whose range holds the median with 95 %
@@ -81,12 +82,22 @@ def ratio_of(ours, theirs):
     return summary(pairs) if pairs else None
 
 
-def verdict(value, judged, reach, aim):
-    """"aim", "reach", "no", or "" where nothing was asked or measured."""
-    if value is None or reach is None:
+def verdict(figures, judged, reach, aim):
+    """Of a summary: "aim" or "reach" where the whole interval reaches it; "aim_median" or "reach_median" where the median
+    alone does, or there is no interval; "no"; "" where nothing was asked or measured."""
+    if figures is None or reach is None:
         return ""
-    is_at_least = (lambda goal: value <= goal) if judged == "least" else (lambda goal: value >= goal)
-    return "aim" if is_at_least(aim) else "reach" if is_at_least(reach) else "no"
+
+    def level(value):
+        reaches = (lambda goal: value <= goal) if judged == "least" else (lambda goal: value >= goal)
+        return "aim" if reaches(aim) else "reach" if reaches(reach) else "no"
+
+    if figures["n"] >= MIN_SAMPLES:
+        surely = level(figures["high" if judged == "least" else "low"])
+        if surely != "no":
+            return surely
+    by_median = level(figures["median"])
+    return by_median if by_median == "no" else by_median + "_median"
 
 
 def row_of(cell_id, cell, rival):
@@ -103,8 +114,7 @@ def row_of(cell_id, cell, rival):
     row["others"] = {name: {"summary": summary(values), "ratio": ratio_of(ours, values) if ours else None}
                      for name, values in samples.items() if name not in ("chaski", rival) and values}
     row["other_bounds"] = {name: bound for name, bound in bounds.items() if name not in ("chaski", rival)}
-    judged_value = row["ratio"] if judged == "ratio" else row["ours"]
-    row["met"] = verdict(judged_value and judged_value["median"], judged, reach, aim)
+    row["met"] = verdict(row["ratio"] if judged == "ratio" else row["ours"], judged, reach, aim)
     limit = cell.get("limit")
     row["share"] = None
     if limit and limit["values"] and ours and cell.get("work"):
@@ -230,15 +240,15 @@ INTRO = {
 
 `./dev bench peers --prepare` builds the others, `./dev bench peers` measures and writes this page. Both programs read the
 same files with as many threads, by turns, round for round; the ratio is the median of the rounds' own ratios, its
-interval that of order statistics (with fewer than six rounds there is none, and the range is given). The 1B files have the
-exact shape of Llama-3.2-1B, its vocabulary, and random weights: they are for speed only. The share of the limit is what
+interval that of order statistics (with fewer than six rounds there is none, and the range is given). A goal is met where
+the whole interval reaches it; where the median alone does, the table says so. The 1B files have the exact shape of Llama-3.2-1B, its vocabulary, and random weights: they are for speed only. The share of the limit is what
 the figure needs of what a plain loop reached beside it in the same round (bench/roofline.cpp): bytes read, or
 multiplications and additions done. A program that takes longer than two minutes for one figure is killed, which the table
 says.""",
     "zh": """# CPU 上 chaski 与其他引擎的对比
 
 `./dev bench peers --prepare` 构建其他引擎，`./dev bench peers` 测量并生成本页。双方读取相同的文件、使用相同的线程数，逐轮交替运行；比值取各轮比值的
-中位数，区间为次序统计量区间（少于 6 轮时无此区间，仅给出全距）。1B 文件具有 Llama-3.2-1B 的精确结构和词表，权重为随机数，仅供测速。
+中位数，区间为次序统计量区间（少于 6 轮时无此区间，仅给出全距）。整个区间都达到才算达到；仅中位数达到时，表中会注明。1B 文件具有 Llama-3.2-1B 的精确结构和词表，权重为随机数，仅供测速。
 “占上限”指该结果所需的读取字节数或乘加次数，与同一轮中简单循环实测上限（bench/roofline.cpp）之比。单项耗时超过两分钟的程序会被终止，
 表中会注明。""",
 }

@@ -30,13 +30,26 @@ class Statistics(unittest.TestCase):
         ratio = peers.ratio_of([16, 8, 4], [8, 4, 2])
         self.assertEqual((ratio["median"], ratio["low"], ratio["high"]), (2, 2, 2))
 
+    def verdict(self, values, *goals):
+        return peers.verdict(peers.summary(values), *goals)
+
     def test_goals_are_met_from_above_or_below(self):
-        self.assertEqual(peers.verdict(1.5, "ratio", 1.25, 1.45), "aim")
-        self.assertEqual(peers.verdict(1.3, "ratio", 1.25, 1.45), "reach")
-        self.assertEqual(peers.verdict(1.2, "ratio", 1.25, 1.45), "no")
-        self.assertEqual(peers.verdict(0.1, "least", 0.35, 0.15), "aim")
-        self.assertEqual(peers.verdict(0.4, "least", 0.35, 0.15), "no")
+        self.assertEqual(self.verdict([1.5] * 6, "ratio", 1.25, 1.45), "aim")
+        self.assertEqual(self.verdict([1.3] * 6, "ratio", 1.25, 1.45), "reach")
+        self.assertEqual(self.verdict([1.2] * 6, "ratio", 1.25, 1.45), "no")
+        self.assertEqual(self.verdict([0.1] * 6, "least", 0.35, 0.15), "aim")
+        self.assertEqual(self.verdict([0.4] * 6, "least", 0.35, 0.15), "no")
         self.assertEqual(peers.verdict(None, "ratio", 1, 2), "")
+
+    def test_a_goal_that_the_median_alone_reaches_is_not_simply_met(self):
+        self.assertEqual(self.verdict([1.2, *[1.3] * 5], "ratio", 1.25, 1.45), "reach_median")
+        self.assertEqual(self.verdict([1.2, *[1.5] * 5], "ratio", 1.25, 1.45), "aim_median")
+        self.assertEqual(self.verdict([1.3, *[1.5] * 5], "ratio", 1.25, 1.45), "reach")
+        self.assertEqual(self.verdict([*[0.1] * 5, 0.4], "least", 0.35, 0.15), "aim_median")
+        self.assertEqual(self.verdict([*[0.1] * 5, 0.2], "least", 0.35, 0.15), "reach")
+        self.assertEqual(self.verdict([1.5] * 5, "ratio", 1.25, 1.45), "aim_median")  # too few for an interval
+        for lang, text in (("en", "| reach (median only) |"), ("zh", "| 须达（仅中位数） |")):
+            self.assertIn(text, peers.table(result(decode_bf16=cell([12, *[13] * 5], [10] * 6)), lang))
 
 
 class Table(unittest.TestCase):
@@ -54,7 +67,7 @@ class Table(unittest.TestCase):
         self.assertTrue(all(line.count("|") == 9 for line in lines))
 
     def test_a_row_that_judges_chaski_alone_needs_no_rival(self):
-        made = result(start={"samples": {"chaski": [0.2, 0.2]}})
+        made = result(start={"samples": {"chaski": [0.2] * 6}})
         self.assertEqual(self.row(made, "start")["met"], "reach")
 
     def test_a_bound_stands_for_what_was_ended(self):
