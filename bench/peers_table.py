@@ -238,13 +238,14 @@ def section(result, lang):
 INTRO = {
     "en": """# chaski beside other engines on the CPU
 
-`./dev bench peers --prepare` builds the others, `./dev bench peers` measures and writes this page. Both programs read the
-same files with as many threads, by turns, round for round; the ratio is the median of the rounds' own ratios, its
-interval that of order statistics (with fewer than six rounds there is none, and the range is given). A goal is met where
-the whole interval reaches it; where the median alone does, the table says so. The 1B files have the exact shape of Llama-3.2-1B, its vocabulary, and random weights: they are for speed only. The share of the limit is what
-the figure needs of what a plain loop reached beside it in the same round (bench/roofline.cpp): bytes read, or
-multiplications and additions done. A program that takes longer than two minutes for one figure is killed, which the table
-says.""",
+`./dev bench peers --prepare` builds the others, `./dev bench peers` measures and writes this page. Both programs read
+the same files with as many threads, by turns, round for round; the ratio is the median of the rounds' own ratios, its
+interval that of order statistics (with fewer than six rounds there is none, and the range is given). A goal is met
+where the whole interval reaches it; where the median alone does, the table says so. The 1B files have the exact shape
+of Llama-3.2-1B, its vocabulary, and random weights: they are for speed only. The share of the limit is what the
+figure needs of what a plain loop reached beside it in the same round (bench/roofline.cpp): bytes read, or
+multiplications and additions done. A program that takes longer than two minutes for one figure is killed, which the
+table says.""",
     "zh": """# CPU 上 chaski 与其他引擎的对比
 
 `./dev bench peers --prepare` 构建其他引擎，`./dev bench peers` 测量并生成本页。双方读取相同的文件、使用相同的线程数，逐轮交替运行；比值取各轮比值的
