@@ -1,8 +1,12 @@
 #include "lab/generation_settings.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <system_error>
 #include <utility>
+
+#include "base/error.h"
 
 namespace chaski {
 namespace {
@@ -61,6 +65,13 @@ void overlay(GenerationSettings& base, const GenerationSettings& over) {
 }
 
 SamplingParams sampling_of(const GenerationSettings& settings) {
+  for (const auto& [name, limit] :
+       {std::pair("max_length", settings.max_length), std::pair("max_new_tokens", settings.max_new_tokens)}) {
+    if (limit && *limit < 1) {
+      throw Error(ErrorCode::kUsage, "generation settings",
+                  fmt::format("{} must be at least 1, found {}", name, *limit));
+    }
+  }
   SamplingParams params;
   params.temperature = settings.temperature.value_or(params.temperature);
   params.top_k = settings.top_k.value_or(params.top_k);

@@ -37,7 +37,8 @@ GenerationSettings advised_settings(const GenerationDefaults& advised);
 /// puts aside max_length where both are left, as in transformers.
 void overlay(GenerationSettings& base, const GenerationSettings& over);
 
-/// The sampling that the settings ask for. Throws Error(kUsage) naming the setting that is out of range.
+/// The sampling that the settings ask for. Throws Error(kUsage) naming the setting that is out of range, the
+/// limits of length among them.
 SamplingParams sampling_of(const GenerationSettings& settings);
 
 /// The request that asks for an answer to `ids`, which `eos` ends unless the settings ignore it.

@@ -166,6 +166,16 @@ TEST(GenerationSettings, TheNumbersUnaskedAreUsedOnlyWhereTheModelAdvisesNothing
   EXPECT_EQ(advised_settings(advised).temperature, 0);
 }
 
+TEST(GenerationSettings, ALimitBelowOneTokenIsRefusedBeforeAnythingIsAsked) {
+  GenerationSettings settings;
+  settings.max_new_tokens = -3;
+  EXPECT_THROW(sampling_of(settings), Error);
+  settings.max_new_tokens = 1;
+  EXPECT_NO_THROW(sampling_of(settings));
+  settings.max_length = 0;
+  EXPECT_THROW(sampling_of(settings), Error);
+}
+
 TEST(GenerationSettings, MaxNewTokensWinsOverMaxLengthAndTheLaterLimitOverTheEarlier) {
   GenerationSettings suite;
   suite.max_length = 512;
