@@ -8,6 +8,7 @@
 #include "cli/run_arguments.h"
 #include "cli/scoring.h"
 #include "cli/terminal.h"
+#include "machine/machine_info.h"
 
 namespace chaski::cli {
 namespace {
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 
 struct EvalOptions {
   std::vector<std::string> models;
-  std::string rubric;  ///< a file; empty: the suite's own or the built-in one
+  ScoringOptions scoring;
   JobOptions job;
   bool goes_unscored = false;
   bool wants_json = false;
@@ -66,17 +67,16 @@ void ask_on_screen(EvalRun& run, const std::string& name, const EvalWork& work) 
 /// Load one model, ask it all questions, score the answers, write the run's files. What was answered is on
 /// the disk before anything is scored.
 RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalWork& work) {
+  restart_peak_rss();  // models that were asked before have no part in it
   EvalRun run(name, folder, work.job, work.context);
   note_found(run, work.context.lang);
   if (!run.is_finished()) {
     ask_on_screen(run, name, work);
     run.write(run.finish());
-  } else if (work.scorer == nullptr || !run.record().scores.empty()) {
-    return run.record();
   }
   RunRecord record = run.record();
   try {
-    if (work.scorer != nullptr) {
+    if (work.scorer != nullptr && !work.scorer->has_scored(record)) {
       work.scorer->score(record);
       run.write(record);
     }
@@ -93,7 +93,7 @@ void eval_into(const EvalOptions& options, const EvalJob& job, const Context& co
   const std::vector<fs::path> folders = folders_in(job.out, models);
   Screen screen;
   std::optional<RunScorer> scorer;
-  if (!options.goes_unscored) scorer.emplace(job.suite, options.rubric, context);
+  if (!options.goes_unscored) scorer.emplace(job.suite, options.scoring, context);
   const EvalWork work{job, scorer ? &*scorer : nullptr, screen, options.wants_json, context};
   std::vector<RunRecord> records;
   for (size_t i = 0; i < models.size(); ++i) {
@@ -147,15 +147,20 @@ void add_eval(CLI::App& app, Context& context) {
     command->add_flag(flags, value, std::string(tr(lang, en, zh)));
   };
   add("MODEL", options->models, "one model or several", "一个或多个模型")->required();
-  add("--suite", options->job.suite, "a suite's name or folder", "题集名称或目录")->required();
+  add("--suite", options->job.suite,
+      "a suite's name or folder, or a public set in its own files: ceval:DIR, cmmlu:DIR, mmlu:DIR, "
+      "gsm8k:FILE, "
+      "humaneval:FILE",
+      "题集名称或目录，或公开评测集的原始文件：ceval:目录、cmmlu:目录、mmlu:目录、gsm8k:文件、humaneval:文件")
+      ->required();
   add("--samples", options->job.n_samples, "answers per question", "每题回答次数");
   add("--batch", options->job.batch,
       "answers made at once; by default 8, or 1 where the suite is about seconds per question; the text is "
       "the same",
       "同时作答的问题数；默认 8，以单题用时为目的的题集为 1；回答不受影响");
   add("--out", options->job.out, "folder for run.json, items.jsonl and report.md", "输出目录");
-  add("--rubric", options->rubric, "rules of scoring; by default the suite's own, else the built-in ones",
-      "评分规则文件；默认用题集自带的规则，否则用内置规则");
+  add_scoring_options(*command, lang, options->scoring);
+  add_judge_options(*command, lang, options->scoring);
   add_flag("--no-score", options->goes_unscored, "leave scoring for `chaski score`",
            "不评分，留待 `chaski score`");
   add_flag("--resume", options->job.resumes, "go on with the run in --out that was broken off",
