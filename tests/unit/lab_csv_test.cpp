@@ -49,7 +49,9 @@ TEST(Csv, WhatIsWrongIsNamedByLine) {
 }
 
 TEST(FinalAnswer, StrictMatchTakesTheFirstAnnouncedNumber) {
-  EXPECT_EQ(strict_match("So 3. The answer is 1,234.50. The answer is 7."), "1,234.50");
+  EXPECT_EQ(strict_match("So 3. The answer is 1,234.50 of it. The answer is 7."), "1,234.50");
+  EXPECT_EQ(strict_match("The answer is 7. So"), "7.") << "which the comparison then leaves out";
+  EXPECT_EQ(strict_match("The answer is 7."), "7");
   EXPECT_EQ(strict_match("The answer is The answer is -7 apples"), "-7");
   EXPECT_EQ(strict_match("The answer is $7."), std::nullopt);
   EXPECT_EQ(strict_match("The answer is 7"), std::nullopt) << "the filter wants one character more";
