@@ -9,17 +9,13 @@
 namespace chaski {
 namespace {
 
-using Groups = std::vector<std::vector<std::string>>;
-
-std::optional<std::vector<Groups>> relations_of(const SuiteItem& item) {
-  std::vector<Groups> relations;
+std::optional<std::vector<TextGroups>> relations_of(const SuiteItem& item) {
+  std::vector<TextGroups> relations;
   const auto found = item.extra.find("relations");
   if (found == item.extra.end()) return relations;
   if (!found->is_array()) return std::nullopt;
   for (const Json& relation : *found) {
-    SuiteItem one;
-    one.extra = Json{{"groups", relation}};
-    auto groups = reference_groups(one, "groups");
+    auto groups = text_groups_of(relation);
     if (!groups) return std::nullopt;
     relations.push_back(std::move(*groups));
   }
@@ -43,7 +39,7 @@ Hits find_group(const FoldedText& text, const std::vector<std::string>& group) {
 }
 
 /// Whether one sentence holds a synonym of every group.
-bool is_stated(const FoldedText& text, const Groups& relation) {
+bool is_stated(const FoldedText& text, const TextGroups& relation) {
   std::set<uint32_t> common;
   for (size_t i = 0; i < relation.size(); ++i) {
     const Hits hits = find_group(text, relation[i]);
@@ -58,7 +54,7 @@ bool is_stated(const FoldedText& text, const Groups& relation) {
 
 /// Half for sentences, half for an end, nothing for a wall of text.
 double structure_of(const Reading& reading, std::string& evidence) {
-  const auto most = static_cast<size_t>(reading.limit("paragraph_max_units"));
+  const auto most = static_cast<size_t>(reading.limit_in_language("paragraph_max"));
   std::string_view rest = reading.parts.text;
   size_t n_longest = 0;
   while (!rest.empty()) {
@@ -94,7 +90,7 @@ void score_concept(const Reading& reading, ScoreSheet& sheet) {
             one_line(fmt::format("{} / {}{}{}", n_hit, keywords->size(), missing.empty() ? "" : ", without ",
                                  missing)));
 
-  const auto n_stated = std::count_if(relations->begin(), relations->end(), [&](const Groups& relation) {
+  const auto n_stated = std::count_if(relations->begin(), relations->end(), [&](const TextGroups& relation) {
     return is_stated(reading.text, relation);
   });
   const double stated =

@@ -8,8 +8,6 @@
 namespace chaski {
 namespace {
 
-using Groups = std::vector<std::vector<std::string>>;
-
 /// What an introduction claims to be.
 struct Claims {
   std::optional<TextMatch> other;    ///< another maker's product

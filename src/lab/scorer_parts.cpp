@@ -50,7 +50,7 @@ Denials::Denials(const Reading& reading)
     : before_(reading.words("negations")),
       affirmations_(reading.words("affirmations")),
       after_(reading.words("negations_after")),
-      window_(static_cast<size_t>(reading.limit("negation_window"))) {}
+      window_(static_cast<size_t>(reading.limit_in_language("negation_window"))) {}
 
 bool Denials::is_denied(const FoldedText& text, TextMatch match) const {
   const auto units = text.units();
@@ -92,30 +92,35 @@ std::optional<std::string> reference_text(const SuiteItem& item, const char* fie
   return found->get<std::string>();
 }
 
-std::optional<std::vector<std::string>> reference_list(const SuiteItem& item, const char* field) {
-  const auto found = item.extra.find(field);
-  if (found == item.extra.end() || !found->is_array()) return std::nullopt;
+std::optional<std::vector<std::string>> texts_of(const Json& list) {
+  if (!list.is_array()) return std::nullopt;
   std::vector<std::string> texts;
-  for (const Json& text : *found) {
+  for (const Json& text : list) {
     if (!text.is_string()) return std::nullopt;
     texts.push_back(text.get<std::string>());
   }
   return texts;
 }
 
-std::optional<std::vector<std::vector<std::string>>> reference_groups(const SuiteItem& item,
-                                                                      const char* field) {
-  const auto found = item.extra.find(field);
-  if (found == item.extra.end() || !found->is_array()) return std::nullopt;
-  std::vector<std::vector<std::string>> groups;
-  for (const Json& group : *found) {
-    SuiteItem one;
-    one.extra = Json{{"texts", group}};
-    auto texts = reference_list(one, "texts");
+std::optional<TextGroups> text_groups_of(const Json& list) {
+  if (!list.is_array()) return std::nullopt;
+  TextGroups groups;
+  for (const Json& group : list) {
+    auto texts = texts_of(group);
     if (!texts) return std::nullopt;
     groups.push_back(std::move(*texts));
   }
   return groups;
+}
+
+std::optional<std::vector<std::string>> reference_list(const SuiteItem& item, const char* field) {
+  const auto found = item.extra.find(field);
+  return found == item.extra.end() ? std::nullopt : texts_of(*found);
+}
+
+std::optional<TextGroups> reference_groups(const SuiteItem& item, const char* field) {
+  const auto found = item.extra.find(field);
+  return found == item.extra.end() ? std::nullopt : text_groups_of(*found);
 }
 
 double within_band(double n, double least, double most) {

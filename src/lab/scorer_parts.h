@@ -76,8 +76,10 @@ class Denials {
 /// The reference fields of an item: nothing where it is absent or not what its name promises.
 std::optional<std::string> reference_text(const SuiteItem& item, const char* field);
 std::optional<std::vector<std::string>> reference_list(const SuiteItem& item, const char* field);
-std::optional<std::vector<std::vector<std::string>>> reference_groups(const SuiteItem& item,
-                                                                      const char* field);
+using TextGroups = std::vector<std::vector<std::string>>;
+std::optional<TextGroups> reference_groups(const SuiteItem& item, const char* field);
+/// The same of a value: a list of lists of texts.
+std::optional<TextGroups> text_groups_of(const Json& list);
 
 /// 1 from least to most, less the further below or above, 0 from nothing and from twice the most on.
 double within_band(double n, double least, double most);
