@@ -21,9 +21,6 @@ constexpr uint64_t kLeastWeightBytes = 16u << 20;
 constexpr int kPeakRepeats = 5;
 constexpr double kMultiplySeconds = 0.01;
 
-/// Of the gaps between tokens; of more, each n-th is kept, so that a record stays of a size to be read.
-constexpr size_t kMostGaps = 20'000;
-
 /// The forms of multiplying that products of such weights may use.
 std::vector<std::string> forms_for(const Checkpoint& checkpoint) {
   std::map<DType, uint64_t> bytes;
@@ -53,13 +50,21 @@ class Metrics {
  public:
   void add(const std::string& name, std::string unit, bool is_higher_better, int64_t n_warmup,
            std::vector<double> samples) {
-    const auto has_name = [&](const NamedMetric& other) { return other.name == name; };
-    if (samples.empty() || std::any_of(all_.begin(), all_.end(), has_name)) return;
+    if (samples.empty() || has(name)) return;
     all_.push_back(named_metric(name, std::move(unit), is_higher_better, n_warmup, std::move(samples)));
+  }
+  void add_gaps(const std::string& name, int64_t n_warmup, std::vector<double> gaps) {
+    if (gaps.empty() || has(name)) return;
+    all_.push_back({name, "s", false, n_warmup, summarize_gaps(std::move(gaps))});
   }
   std::vector<NamedMetric> take() { return std::move(all_); }
 
  private:
+  bool has(const std::string& name) const {
+    return std::any_of(all_.begin(), all_.end(),
+                       [&](const NamedMetric& other) { return other.name == name; });
+  }
+
   std::vector<NamedMetric> all_;
 };
 
@@ -121,13 +126,6 @@ void add_rates(const TestSamples& test, const BenchBasis& basis, Metrics& metric
   }
 }
 
-std::vector<double> thinned(const std::vector<double>& samples) {
-  const size_t step = std::max<size_t>(1, (samples.size() + kMostGaps - 1) / kMostGaps);
-  std::vector<double> kept;
-  for (size_t i = 0; i < samples.size(); i += step) kept.push_back(samples[i]);
-  return kept;
-}
-
 void add_latencies(const TestSamples& test, Metrics& metrics) {
   const BenchTest& t = test.test;
   std::vector<double> first, gaps, means;
@@ -141,7 +139,7 @@ void add_latencies(const TestSamples& test, Metrics& metrics) {
   }
   metrics.add("ttft_s" + t.at, "s", false, test.n_warmup, std::move(first));
   metrics.add("tpot_s" + t.at, "s", false, test.n_warmup, std::move(means));
-  metrics.add("itl_s" + t.at, "s", false, test.n_warmup, thinned(gaps));
+  metrics.add_gaps("itl_s" + t.at, test.n_warmup, std::move(gaps));
   if (t.kind != TestKind::kRequest) return;
   metrics.add("e2e_s" + t.at, "s", false, test.n_warmup,
               each(test, [](const BenchSample& sample) { return sample.seconds; }));

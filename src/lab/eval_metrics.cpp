@@ -7,21 +7,10 @@
 namespace chaski {
 namespace {
 
-/// Of the gaps between tokens; of more, each n-th is kept, so that a record stays of a size to be read.
-constexpr size_t kMostGaps = 20'000;
-
 size_t n_characters(std::string_view text) {
   size_t n = 0;
   for (size_t at = 0; at < text.size(); at += static_cast<size_t>(decode_utf8(text, at).length)) ++n;
   return n;
-}
-
-std::vector<double> thinned(std::vector<double> samples) {
-  const size_t step = (samples.size() + kMostGaps - 1) / kMostGaps;
-  if (step <= 1) return samples;
-  std::vector<double> kept;
-  for (size_t i = 0; i < samples.size(); i += step) kept.push_back(samples[i]);
-  return kept;
 }
 
 }  // namespace
@@ -48,7 +37,7 @@ std::vector<NamedMetric> answer_metrics(const std::vector<const ItemRow*>& rows)
   };
   add("ttft_s", "s", false, std::move(ttft));
   add("tpot_s", "s", false, std::move(tpot));
-  add("itl_s", "s", false, thinned(std::move(itl)));
+  if (!itl.empty()) metrics.push_back({"itl_s", "s", false, 0, summarize_gaps(std::move(itl))});
   add("e2e_s", "s", false, std::move(e2e));
   add("decode_tokens_per_s", "tokens/s", true, std::move(tokens_per_s));
   add("characters_per_s", "characters/s", true, std::move(characters_per_s));

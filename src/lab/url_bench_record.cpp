@@ -13,17 +13,6 @@
 namespace chaski {
 namespace {
 
-constexpr size_t kMostGaps = 10'000;  // that a record keeps
-
-/// At even steps, where there are more than a record keeps.
-std::vector<double> thinned(const std::vector<double>& samples) {
-  const size_t step = (samples.size() + kMostGaps - 1) / kMostGaps;
-  if (step <= 1) return samples;
-  std::vector<double> kept;
-  for (size_t i = 0; i < samples.size(); i += step) kept.push_back(samples[i]);
-  return kept;
-}
-
 /// The samples of all requests that were answered.
 struct Samples {
   std::vector<double> ttft_s, tpot_s, inter_chunk_s, e2e_s, prefill, decode, overall, characters;
@@ -65,7 +54,9 @@ void add_metrics(const Samples& s, const UrlBenchRun& run, int64_t n_warmup, Run
   };
   add("ttft_s", "s", false, s.ttft_s);
   add("tpot_s", "s", false, s.tpot_s);
-  add("inter_chunk_s", "s", false, thinned(s.inter_chunk_s));
+  if (!s.inter_chunk_s.empty()) {
+    record.metrics.push_back({"inter_chunk_s", "s", false, n_warmup, summarize_gaps(s.inter_chunk_s)});
+  }
   add("e2e_s", "s", false, s.e2e_s);
   add("prefill_tokens_per_s", "tokens/s", true, s.prefill);
   add("decode_tokens_per_s", "tokens/s", true, s.decode);

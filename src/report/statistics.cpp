@@ -14,6 +14,7 @@ namespace {
 
 /// Below so many samples or pairs an interval says little, and there is none.
 constexpr size_t kLeastForInterval = 6;
+constexpr size_t kMostGaps = 20'000;  // that a record keeps
 /// Sign flips or relabellings up to so many are all looked at; of more, kSampled are drawn.
 constexpr size_t kMostPairsFlipped = 20;
 constexpr double kMostLabellings = 1 << 20;
@@ -182,16 +183,8 @@ std::vector<double> ranks_of(std::span<const double> values) {
   return ranks;
 }
 
-}  // namespace
-
-double percentile(std::span<const double> ascending, double p) {
-  const double place = p * static_cast<double>(ascending.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const size_t above = std::min(below + 1, ascending.size() - 1);
-  return std::lerp(ascending[below], ascending[above], place - static_cast<double>(below));
-}
-
-Metric summarize(std::vector<double> samples) {
+/// All of a summary but its interval.
+Metric figures_of(std::vector<double> samples) {
   CHECK(!samples.empty(), "a metric without samples");
   std::vector<double> ascending = samples;
   std::sort(ascending.begin(), ascending.end());
@@ -206,8 +199,40 @@ Metric summarize(std::vector<double> samples) {
   metric.p95 = percentile(ascending, 0.95);
   metric.p99 = percentile(ascending, 0.99);
   metric.range = {ascending.front(), ascending.back()};
-  if (ascending.size() >= kLeastForInterval) metric.ci95 = median_interval(ascending);
   metric.samples = std::move(samples);
+  return metric;
+}
+
+}  // namespace
+
+int64_t resamples_for(size_t n) {
+  const auto most = static_cast<int64_t>(std::clamp<size_t>(n, 1, size_t{1} << 40));
+  return std::clamp(kMostResampled / most, kLeastSampled, kSampled);
+}
+
+double percentile(std::span<const double> ascending, double p) {
+  const double place = p * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<size_t>(place);
+  const size_t above = std::min(below + 1, ascending.size() - 1);
+  return std::lerp(ascending[below], ascending[above], place - static_cast<double>(below));
+}
+
+Metric summarize(std::vector<double> samples) {
+  Metric metric = figures_of(std::move(samples));
+  if (metric.samples.size() < kLeastForInterval) return metric;
+  std::vector<double> ascending = metric.samples;
+  std::sort(ascending.begin(), ascending.end());
+  metric.ci95 = median_interval(ascending);
+  return metric;
+}
+
+Metric summarize_gaps(std::vector<double> gaps) {
+  Metric metric = figures_of(std::move(gaps));
+  const size_t step = (metric.samples.size() + kMostGaps - 1) / kMostGaps;
+  if (step <= 1) return metric;
+  std::vector<double> kept;
+  for (size_t i = 0; i < metric.samples.size(); i += step) kept.push_back(metric.samples[i]);
+  metric.samples = std::move(kept);
   return metric;
 }
 

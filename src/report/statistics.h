@@ -26,6 +26,9 @@ struct Metric {
 };
 /// Of at least one sample, all finite.
 Metric summarize(std::vector<double> samples);
+/// The same of the gaps between tokens or chunks, which depend on each other within an answer: no interval.
+/// Of more than 20,000 each n-th is kept as a sample; the figures are of all.
+Metric summarize_gaps(std::vector<double> gaps);
 
 /// The value below which a share `p` of the ascending samples lies, linear between two.
 double percentile(std::span<const double> ascending, double p);

@@ -177,5 +177,21 @@ TEST(Spearman, TiesHaveTheirMeanRankAndASideThatDoesNotVarySaysNothing) {
   EXPECT_FALSE(spearman(Values{}, Values{}));
 }
 
+TEST(Gaps, FiguresAreOfAllAndOnlySomeAreKept) {
+  std::vector<double> gaps(50'000, 1.0);
+  gaps[1] = 9.0;  // not among each third
+  const Metric metric = summarize_gaps(gaps);
+  EXPECT_EQ(metric.range.high, 9.0);
+  EXPECT_NEAR(metric.mean, 1.0 + 8.0 / 50'000, 1e-12);
+  EXPECT_EQ(metric.samples.size(), 16'667u);
+  EXPECT_FALSE(metric.ci95) << "gaps of one answer depend on each other";
+}
+
+TEST(Statistics, FewerResamplesAreDrawnOfMany) {
+  EXPECT_EQ(resamples_for(20), 9999);
+  EXPECT_EQ(resamples_for(10'000), 2000);
+  EXPECT_EQ(resamples_for(1'000'000), 999);
+}
+
 }  // namespace
 }  // namespace chaski
