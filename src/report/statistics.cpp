@@ -19,7 +19,8 @@ constexpr size_t kMostGaps = 20'000;  // that a record keeps
 constexpr size_t kMostPairsFlipped = 20;
 constexpr double kMostLabellings = 1 << 20;
 constexpr int64_t kSampled = 9999;
-/// Values that a summary's resamples hold together, so that a hundred thousand samples take a second.
+/// Never fewer than so many are drawn, and else so many that they hold this many values together.
+constexpr int64_t kLeastSampled = 999;
 constexpr int64_t kMostResampled = 20'000'000;
 
 double sum_of(std::span<const double> values) { return std::accumulate(values.begin(), values.end(), 0.0); }
@@ -68,13 +69,12 @@ double take_median(std::vector<double>& values) {
 }
 
 Interval median_interval(std::span<const double> ascending) {
-  const auto n = static_cast<int64_t>(ascending.size());
   std::vector<double> values;
   const auto median = [&values](std::span<const double> drawn) {
     values.assign(drawn.begin(), drawn.end());
     return take_median(values);
   };
-  return bootstrap_interval(ascending, median, 0.95, std::clamp<int64_t>(kMostResampled / n, 999, 9999));
+  return bootstrap_interval(ascending, median, 0.95, resamples_for(ascending.size()));
 }
 
 /// How many of some arrangements are as far out as the one that was observed, sums compared up to rounding.
@@ -112,7 +112,7 @@ double sign_flip_p(std::vector<double> differences, uint64_t seed) {
     flip_all(differences, 0, 0, count);
     return count.share();
   }
-  for (int64_t i = 0; i < kSampled; ++i) {
+  for (int64_t i = 0; i < resamples_for(differences.size()); ++i) {
     RandomWords words(seed, static_cast<uint64_t>(i));
     double sum = 0;
     uint32_t signs = 0;
@@ -157,7 +157,7 @@ double relabelling_p(Pool pool, double observed, uint64_t seed) {
     label_all(pool, 0, pool.n_b, 0, count);
     return count.share();
   }
-  for (int64_t i = 0; i < kSampled; ++i) {
+  for (int64_t i = 0; i < resamples_for(pool.n_b); ++i) {
     RandomWords words(seed, static_cast<uint64_t>(i));
     double sum_b = 0;
     for (size_t k = 0; k < pool.n_b; ++k) {  // the first n_b of a shuffle
@@ -261,7 +261,7 @@ PairedTest paired_permutation_test(std::span<const double> a, std::span<const do
   for (size_t i = 0; i < a.size(); ++i) differences[i] = b[i] - a[i];
   test.mean_difference = mean_of(differences);
   if (a.size() >= kLeastForInterval)
-    test.ci95 = bootstrap_interval(differences, mean_of, 0.95, kSampled, seed);
+    test.ci95 = bootstrap_interval(differences, mean_of, 0.95, resamples_for(a.size()), seed);
   test.p_value = sign_flip_p(std::move(differences), seed);
   return test;
 }
@@ -275,7 +275,7 @@ PairedTest permutation_test(std::span<const double> a, std::span<const double> b
     std::vector<double> drawn_a(a.size());
     std::vector<double> drawn_b(b.size());
     std::vector<double> differences;
-    for (int64_t i = 0; i < kSampled; ++i) {
+    for (int64_t i = 0; i < resamples_for(a.size() + b.size()); ++i) {
       RandomWords words(seed, static_cast<uint64_t>(i));
       resample(a, words, drawn_a);
       resample(b, words, drawn_b);

@@ -33,6 +33,9 @@ Metric summarize_gaps(std::vector<double> gaps);
 /// The value below which a share `p` of the ascending samples lies, linear between two.
 double percentile(std::span<const double> ascending, double p);
 
+/// Resamples or arrangements to draw of `n` samples: fewer of many, so that a hundred thousand take a second.
+int64_t resamples_for(size_t n);
+
 /// Percentile-bootstrap interval of `statistic` at `confidence`; resamples are drawn by (seed, index) alone.
 Interval bootstrap_interval(std::span<const double> samples,
                             const std::function<double(std::span<const double>)>& statistic,
