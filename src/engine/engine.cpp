@@ -247,6 +247,7 @@ std::string Engine::State::finish(Active& active, FinishReason reason, Failure f
 
 void Engine::State::apply_token(Active& active, std::optional<int32_t> token) {
   if (!token) {
+    active.answer.is_nonfinite = true;
     finish(active, FinishReason::kError,
            {fmt::format("[sample] the logits for position {} are not finite", active.n_tokens()),
             ErrorCode::kDevice});

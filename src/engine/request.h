@@ -59,6 +59,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::kNone;
   std::string error;                            ///< what ended it, for kError
   ErrorCode error_code = ErrorCode::kInternal;  ///< the same
+  bool is_nonfinite = false;                    ///< what ended it were logits that are not finite
   int64_t n_prompt = 0;
   int64_t n_reused = 0;    ///< tokens of the prompt found in the cache
   int64_t n_drafted = 0;   ///< tokens guessed ahead and checked

@@ -42,7 +42,7 @@ SoakRepeat soak_once(Engine& engine, const Tokenizer& tokenizer, int64_t n_token
   repeat.digest = sha256_of(fmt::format("{}", fmt::join(answer.ids, ",")));
   repeat.seconds = answer.timings.total_s;
   if (answer.finish_reason == FinishReason::kError) {
-    repeat.is_nonfinite = answer.error.find("not finite") != std::string::npos;
+    repeat.is_nonfinite = answer.is_nonfinite;
     repeat.error = answer.error;
   }
   repeat.has_loop = ends_in_cycle(answer.ids);
