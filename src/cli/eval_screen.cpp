@@ -1,6 +1,7 @@
 #include "cli/eval_screen.h"
 
 #include <memory>
+#include <utility>
 
 #include "base/error.h"
 #include "cli/scoring.h"
@@ -30,20 +31,66 @@ std::string answer_end(const ItemRow& row, Lang lang) {
 
 }  // namespace
 
-void Screen::show(std::string_view text) { try_to(print, text); }
-void Screen::show_exactly(std::string_view text) { try_to(print_exactly, text); }
+Screen::~Screen() {
+  if (!writer_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = true;
+  }
+  changed_.notify_all();
+  writer_.join();
+}
 
-void Screen::throw_if_failed() const {
+void Screen::stream(std::string_view text) {
+  if (!writer_.joinable()) writer_ = std::thread([this] { write_streamed(); });
+  {
+    const std::lock_guard lock(mutex_);
+    streamed_ += text;
+  }
+  changed_.notify_all();
+}
+
+void Screen::write_streamed() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return is_ending_ || !streamed_.empty(); });
+    if (streamed_.empty()) return;
+    const std::string text = std::exchange(streamed_, {});
+    is_writing_ = true;
+    lock.unlock();
+    try_to(print, text);
+    lock.lock();
+    is_writing_ = false;
+    changed_.notify_all();
+  }
+}
+
+void Screen::wait_for_streamed() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return streamed_.empty() && !is_writing_; });
+}
+
+void Screen::show(std::string_view text) {
+  wait_for_streamed();
+  try_to(print, text);
+}
+void Screen::show_exactly(std::string_view text) {
+  wait_for_streamed();
+  try_to(print_exactly, text);
+}
+
+void Screen::throw_if_failed() {
+  wait_for_streamed();
   if (failure_) std::rethrow_exception(failure_);
 }
 
-void Screen::try_to(void (*write)(std::string_view), std::string_view text) {
+void Screen::try_to(void (*write)(std::string_view), std::string_view text) noexcept {
   if (is_off_) return;
   try {
     write(text);
   } catch (const OutputClosed&) {
     is_off_ = true;
-  } catch (const Error&) {
+  } catch (...) {
     is_off_ = true;
     failure_ = std::current_exception();
   }
@@ -61,7 +108,7 @@ EvalEvents events_on_screen(const EvalView& view, bool is_batched) {
   events.on_question = [view](const SuiteItem& item, int64_t) {
     view.screen.show(question_line(view, view.journal.rows().size() + 1, item.type, item.prompt));
   };
-  events.on_text = [view](std::string_view piece) { view.screen.show(strip_controls(piece)); };
+  events.on_text = [view](std::string_view piece) { view.screen.stream(strip_controls(piece)); };
   events.on_row = [view](const ItemRow& row) { view.screen.show(answer_end(row, view.lang)); };
   return events;
 }

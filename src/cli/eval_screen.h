@@ -1,10 +1,13 @@
 // What a person sees of an evaluation while it runs and at its end.
 #pragma once
 
+#include <condition_variable>
 #include <exception>
 #include <filesystem>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "lab/eval.h"
 #include "report/lang.h"
@@ -15,14 +18,31 @@ namespace chaski::cli {
 /// without printing.
 class Screen {
  public:
+  Screen() = default;
+  ~Screen();
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  /// To be written by another thread, in order: a reader that is slow costs the caller no time.
+  void stream(std::string_view text);
+  /// Written when it returns, after what was streamed.
   void show(std::string_view text);
   void show_exactly(std::string_view text);
   /// Throws what kept the output from being written, unless its reader just went away.
-  void throw_if_failed() const;
+  void throw_if_failed();
 
  private:
-  void try_to(void (*write)(std::string_view), std::string_view text);
+  void try_to(void (*write)(std::string_view), std::string_view text) noexcept;
+  void write_streamed();
+  void wait_for_streamed();
 
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string streamed_;  ///< and not yet written
+  bool is_writing_ = false, is_ending_ = false;
+  std::thread writer_;  ///< from the first stream() on
+
+  // Of whoever writes: the writer, or, while that has nothing to do, the caller.
   bool is_off_ = false;
   std::exception_ptr failure_;
 };
