@@ -32,7 +32,7 @@ constexpr std::string_view kReviewTemplate = "raw:<s>[INST] {prompt} [/INST]";
 
 struct ReviewOptions {
   std::vector<std::string> models;
-  std::string rubric;
+  ScoringOptions scoring;
   JobOptions job;
   bool compares_templates = false;
   bool skips_bench = false;
@@ -149,7 +149,7 @@ RunRecord finished(Side& side, RunScorer& scorer, bool by_turns, const Context& 
     record.warnings.push_back(make_warning(by_turns ? "memory_peak_of_all" : "models_by_turns_not_possible"));
   }
   side.run->write(record);
-  if (record.scores.empty()) scorer.score(record);
+  if (!scorer.has_scored(record)) scorer.score(record);
   side.run->write(record);
   remember_run(record, side.folder, context);
   side.run.reset();
@@ -244,8 +244,8 @@ void write_index(const fs::path& out, const std::vector<Side>& sides, bool has_b
 
 void review_into(const fs::path& out, const ReviewOptions& options, const Context& context) {
   std::vector<Side> sides = sides_of(options, out);
-  const uint64_t n_weight_bytes = check_models(sides);
-  RunScorer scorer(sides[0].job.suite, options.rubric, context);
+  const uint64_t n_weight_bytes = check_models(sides, options);
+  RunScorer scorer(sides[0].job.suite, options.scoring, context);
   Screen screen;
   const std::string machine = machine_text(scorer.code_runner(), context.lang);
   screen.show(machine);
@@ -300,8 +300,7 @@ void add_review(CLI::App& app, Context& context) {
       "题集名称或目录；默认 review-zh");
   add("--samples", options->job.n_samples, "answers per question", "每题回答次数");
   add("--out", options->job.out, "folder for everything", "输出目录");
-  add("--rubric", options->rubric, "rules of scoring; by default the suite's own, else the built-in ones",
-      "评分规则文件；默认用题集自带的规则，否则用内置规则");
+  add_scoring_options(*command, lang, options->scoring);
   add_flag("--templates", options->compares_templates,
            "one model, asked by its own template and by <s>[INST] {prompt} [/INST]",
            "同一模型，分别用自带模板与 <s>[INST] {prompt} [/INST] 提问");

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 struct ScoreOptions {
   std::vector<std::string> runs;
-  std::string suite, rubric, out;
+  std::string suite, out;
+  ScoringOptions scoring;
   bool wants_json = false;
 };
 
@@ -41,7 +42,7 @@ void score(const ScoreOptions& options, const Context& context) {
     RunRecord record = find_run(options.runs[i]);
     const fs::path folder = folder_of(options.runs[i], options.out.empty() ? fs::path() : outs[i]);
     const Suite suite = suite_of(record, options.suite, suite_folders());
-    RunScorer(suite, options.rubric, context).score(record);
+    RunScorer(suite, options.scoring, context).score(record);
     make_folders(folder);
     write_record(folder, record, context.lang);
     remember_run(record, folder, context);
@@ -75,8 +76,8 @@ void add_score(CLI::App& app, Context& context) {
       ->required();
   add("--suite", options->suite, "the questions, where they are no longer where the run found them",
       "题集位置（若已不在运行时的位置）");
-  add("--rubric", options->rubric, "a rubric file; by default the suite's own, else the built-in one",
-      "评分规则文件；默认用题集自带的规则，否则用内置规则");
+  add_scoring_options(*command, lang, options->scoring);
+  add_judge_options(*command, lang, options->scoring);
   add("--out", options->out, "folder for the scored record; by default the run's own",
       "输出目录；默认为运行所在目录");
   command->add_flag(

@@ -9,18 +9,33 @@
 
 namespace chaski::cli {
 
-/// A rubric and what runs code; made before the first question, so that a fault of the rubric is said then.
+/// By what answers are scored, as the command line says it.
+struct ScoringOptions {
+  std::string rubric;  ///< a file; empty: the suite's own or the built-in one
+  std::string judge;   ///< URL of an endpoint; empty: no judge
+  std::string judge_model;
+  bool allows_unsafe = false;  ///< code runs even where nothing isolates it
+};
+void add_scoring_options(CLI::App& command, Lang lang, ScoringOptions& options);
+void add_judge_options(CLI::App& command, Lang lang, ScoringOptions& options);
+
+/// A rubric, what runs code, and a judge; made before the first question, so that their faults are said then.
 class RunScorer {
  public:
-  /// `rubric_file` empty: the suite's own rubric, or the built-in one. Throws what rubric_for throws.
-  RunScorer(const Suite& suite, const std::string& rubric_file, const Context& context);
+  /// Throws what rubric_for and Judge throw.
+  RunScorer(const Suite& suite, const ScoringOptions& options, const Context& context);
 
   const CodeRunner& code_runner() const { return *code_runner_; }
+  /// The record has the scores that score() would give.
+  bool has_scored(const RunRecord& record) const;
   /// Fill the record's scores, with progress on a terminal. Throws Error(kCancelled).
   void score(RunRecord& record);
 
  private:
+  std::unique_ptr<Judge> judge_of(const std::vector<ModelFacts>& under_test) const;
+
   const Suite& suite_;
+  const ScoringOptions options_;
   const Context& context_;
   Rubric rubric_;
   std::unique_ptr<CodeRunner> code_runner_;

@@ -153,8 +153,9 @@ class ChoiceSuite final : public PublicSuite {
                          std::equal(kLetters.begin(), kLetters.end(), answer.choices.begin(),
                                     [](std::string_view a, const ChoiceRecord& b) { return a == b.text; });
     if (!has_all) {
-      score.status = "failed";
+      score.is_correct = false;
       score.note = "the answer has no log-likelihoods of A, B, C and D";
+      score.components = {{"acc", 1.0, 0.0, ""}, {"acc_norm", 0.0, 0.0, ""}};
       return score;
     }
     std::vector<ChoiceRecord> per_character = answer.choices;

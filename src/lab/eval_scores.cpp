@@ -6,14 +6,15 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "engine/request.h"
+#include "lab/public_suites.h"
 #include "report/score_summary.h"
 
 namespace chaski {
 namespace {
 
 constexpr uint64_t kMaxRubricBytes = 1u << 20;
-
-bool is_judges(const ScoreRecord& score) { return score.scorer.rfind("judge:", 0) == 0; }
+constexpr const char* kFailedNote = "the question failed: there is no answer";
 
 std::string sha256_in(const RunRecord& record) {
   const OrderedJson::json_pointer where("/suite/sha256");
@@ -26,21 +27,25 @@ std::string source_in(const RunRecord& record) {
   return record.settings.at(where).get<std::string>();
 }
 
-ScoreRecord score_of_failure(const AnswerRecord& answer) {
-  ScoreRecord score;
-  score.id = answer.id;
-  score.sample = answer.sample;
-  score.scorer = "rubric";
-  score.status = "failed";
-  score.note = "there is no answer";
+/// A question that failed is one that the model got wrong: it counts as an empty answer, so that who fails
+/// does not rise by it. What could not be run or has no rule stays without a score.
+ScoreRecord score_of_failure(AnswerRecord answer,
+                             const std::function<ScoreRecord(const AnswerRecord&)>& score_of,
+                             bool has_protocol) {
+  answer.answer.clear();
+  answer.choices.clear();
+  ScoreRecord score = score_of(answer);
+  if (score.status != "scored") return score;
+  score.note = kFailedNote;
+  if (!has_protocol) return score;
+  score.is_correct = false;
+  for (ScoreComponent& component : score.components) component.value = 0;
   return score;
 }
 
 /// Means by type and of all, with intervals where there are questions enough.
-OrderedJson means_json(const RunRecord& record) {
-  const RunRecord* const records[] = {&record};
+OrderedJson means_json(const RunRecord& record, const std::optional<ScorerChoice>& choice) {
   OrderedJson json = OrderedJson::object();
-  const auto choice = main_scorer(records);
   if (!choice) return json;
   for (const TypeScore& score : scores_by_type(record, *choice)) {
     OrderedJson& entry = json[score.type.empty() ? "all" : score.type];
@@ -50,6 +55,33 @@ OrderedJson means_json(const RunRecord& record) {
     if (score.ci95) entry["ci95"] = {score.ci95->low, score.ci95->high};
   }
   return json;
+}
+
+/// The suite's items by their ids.
+class Questions {
+ public:
+  explicit Questions(const Suite& suite) {
+    for (const SuiteItem& item : suite.items) items_[item.id] = &item;
+  }
+  /// Throws Error(kCorrupt) where the suite does not ask it.
+  const SuiteItem& of(const AnswerRecord& answer) const {
+    const auto item = items_.find(answer.id);
+    if (item != items_.end()) return *item->second;
+    throw Error(
+        ErrorCode::kCorrupt, "score",
+        fmt::format("the run has an answer to \"{}\", which the suite does not ask", printable(answer.id)));
+  }
+
+ private:
+  std::map<std::string_view, const SuiteItem*> items_;
+};
+
+bool has_failed(const AnswerRecord& answer) { return answer.finish_reason == name_of(FinishReason::kError); }
+
+std::string text_at(const OrderedJson& json, const char* pointer) {
+  const OrderedJson::json_pointer where(pointer);
+  return json.contains(where) && json.at(where).is_string() ? json.at(where).get<std::string>()
+                                                            : std::string();
 }
 
 }  // namespace
@@ -96,30 +128,76 @@ Suite suite_of(const RunRecord& record, const std::string& name_or_path,
 void score_run(RunRecord& record, const Suite& suite, const Rubric& rubric, CodeRunner& runner,
                const CancelToken& cancel,
                const std::function<void(int64_t done, int64_t total)>& on_progress) {
-  std::map<std::string_view, const SuiteItem*> items;
-  for (const SuiteItem& item : suite.items) items[item.id] = &item;
+  const Questions questions(suite);
+  const PublicSuite* const protocol = public_suite_of(suite);
   std::vector<ScoreRecord> scores;
   for (const AnswerRecord& answer : record.items) {
     cancel.throw_if_cancelled("score");
-    const auto item = items.find(answer.id);
-    if (item == items.end()) {
-      throw Error(
-          ErrorCode::kCorrupt, "score",
-          fmt::format("the run has an answer to \"{}\", which the suite does not ask", printable(answer.id)));
-    }
-    scores.push_back(answer.finish_reason == "error"
-                         ? score_of_failure(answer)
-                         : score_answer(*item->second, answer, rubric, &runner, cancel, record.model.id));
+    const auto score_of = [&, &asked = questions.of(answer)](const AnswerRecord& given) {
+      return protocol != nullptr
+                 ? protocol->score(asked, given, &runner, cancel)
+                 : score_answer(asked, given, rubric, &runner, cancel, record.model.id);
+    };
+    scores.push_back(has_failed(answer) ? score_of_failure(answer, score_of, protocol != nullptr)
+                                        : score_of(answer));
     if (on_progress)
       on_progress(static_cast<int64_t>(scores.size()), static_cast<int64_t>(record.items.size()));
   }
   std::copy_if(record.scores.begin(), record.scores.end(), std::back_inserter(scores), is_judges);
   record.scores = std::move(scores);
-  record.scoring["rubric"] = {{"name", rubric.name}, {"sha256", rubric.sha256}};
+  if (protocol != nullptr) {
+    record.results = protocol->results(record.scores);
+    record.scoring["protocol"] = protocol->name();
+  } else {
+    record.scoring["rubric"] = {{"name", rubric.name}, {"sha256", rubric.sha256}};
+  }
   record.scoring["sandbox"] = runner.tier();
   record.scoring.erase("sandbox_note");
   if (const std::string why = runner.why_not(); !why.empty()) record.scoring["sandbox_note"] = why;
-  record.scoring["by_type"] = means_json(record);
+  const RunRecord* const records[] = {&record};
+  record.scoring["by_type"] = means_json(record, main_scorer(records));
+}
+
+bool is_scored_by(const RunRecord& record, const Suite& suite, const Rubric& rubric,
+                  const CodeRunner& runner) {
+  if (std::all_of(record.scores.begin(), record.scores.end(), is_judges)) return record.items.empty();
+  const PublicSuite* const protocol = public_suite_of(suite);
+  const bool is_same = protocol != nullptr ? text_at(record.scoring, "/protocol") == protocol->name()
+                                           : text_at(record.scoring, "/rubric/sha256") == rubric.sha256;
+  const bool lacked_sandbox = std::any_of(record.scores.begin(), record.scores.end(),
+                                          [](const ScoreRecord& s) { return s.status == "not_run"; });
+  return is_same && (!lacked_sandbox || text_at(record.scoring, "/sandbox") == runner.tier());
+}
+
+void judge_run(RunRecord& record, const Suite& suite, Judge& judge, const CancelToken& cancel,
+               const std::function<void(int64_t done, int64_t total)>& on_progress) {
+  const Questions questions(suite);
+  const std::string scorer = "judge:" + judge.model();
+  std::vector<ScoreRecord> scores;
+  for (const ScoreRecord& score : record.scores) {
+    if (score.scorer != scorer) scores.push_back(score);
+  }
+  int64_t n_done = 0;
+  for (const AnswerRecord& answer : record.items) {
+    cancel.throw_if_cancelled("judge");
+    const SuiteItem& item = questions.of(answer);
+    if (has_failed(answer)) {
+      ScoreRecord score;
+      score.id = answer.id;
+      score.sample = answer.sample;
+      score.scorer = scorer;
+      score.score = 1;
+      score.raw = 1;
+      score.note = kFailedNote;
+      scores.push_back(std::move(score));
+    } else {
+      scores.push_back(judge.score(item, answer, cancel));
+    }
+    if (on_progress) on_progress(++n_done, static_cast<int64_t>(record.items.size()));
+  }
+  record.scores = std::move(scores);
+  record.scoring["judge"] = judge.facts();
+  record.scoring["judge"]["by_type"] = means_json(record, ScorerChoice{scorer, ScoreKind::kPoints});
 }
 
 }  // namespace chaski

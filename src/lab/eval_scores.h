@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/cancel.h"
+#include "lab/judge.h"
 #include "lab/scorer.h"
 #include "lab/suite.h"
 #include "report/run_record.h"
@@ -25,10 +26,21 @@ Suite suite_of(const RunRecord& record, const std::string& name_or_path,
                const std::vector<std::filesystem::path>& folders);
 
 /// Score all answers by `rubric`: record.scores but those of judges, and record.scoring with the rubric's
-/// name and hash, the tier of the sandbox, and the means by type. An answer that failed has no score. Throws
-/// Error(kCancelled), the record then as it was.
+/// name and hash, the tier of the sandbox, and the means by type. A question that failed is scored as an
+/// empty answer. Throws Error(kCancelled), the record then as it was.
 void score_run(RunRecord& record, const Suite& suite, const Rubric& rubric, CodeRunner& runner,
                const CancelToken& cancel,
+               const std::function<void(int64_t done, int64_t total)>& on_progress = {});
+
+/// Whether score_run would give the scores that the record has: by the same rubric or protocol, and no code
+/// that could not be run before and could be now.
+bool is_scored_by(const RunRecord& record, const Suite& suite, const Rubric& rubric,
+                  const CodeRunner& runner);
+
+/// The judge's grades of all answers, beside the other scores and in place of its own earlier ones, and
+/// scoring.judge with its facts and means by type. A question that failed gets a 1 unasked. Throws what
+/// Judge::score throws, the record then as it was.
+void judge_run(RunRecord& record, const Suite& suite, Judge& judge, const CancelToken& cancel,
                const std::function<void(int64_t done, int64_t total)>& on_progress = {});
 
 }  // namespace chaski

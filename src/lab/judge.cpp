@@ -32,7 +32,7 @@ std::string base_of(std::string url) {
   if (url.ends_with(kCall)) url.resize(url.size() - kCall.size());
   const size_t host = url.rfind("https://", 0) == 0 ? 8 : url.rfind("http://", 0) == 0 ? 7 : 0;
   if (host == 0 || host == url.size()) refuse(fmt::format("{}: is no http or https URL", printable(url)));
-  if (url.substr(host, url.find('/', host) - host).find('@') != std::string::npos) {
+  if (url.substr(host, url.find_first_of("/?#", host) - host).find('@') != std::string::npos) {
     refuse("the URL holds a user's name or password",
            "give the key by the environment variable CHASKI_JUDGE_KEY");
   }
@@ -41,6 +41,7 @@ std::string base_of(std::string url) {
 
 /// A model's name as it is compared: the last part of a path or repository, without case and file ending.
 std::string plain_name(std::string_view id) {
+  while (id.ends_with('/') || id.ends_with('\\')) id.remove_suffix(1);
   id = id.substr(id.find_last_of("/\\") + 1);
   std::string name(id);
   for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
@@ -258,8 +259,10 @@ Judge::~Judge() = default;
 const std::string& Judge::model() const { return state_->options.model; }
 
 OrderedJson Judge::facts() const {
-  return {{"url", state_->options.url},
-          {"model", state_->options.model},
+  const std::string& url = state_->options.url;
+  const size_t host = url.find("://") + 3;
+  return {{"id", state_->options.model},
+          {"host", url.substr(host, url.find_first_of("/?#", host) - host)},
           {"seed", state_->options.seed},
           {"temperature", 0},
           {"prompts_sha256", judge_prompts_sha256()}};

@@ -50,7 +50,7 @@ class Judge {
   Judge& operator=(const Judge&) = delete;
 
   const std::string& model() const;
-  /// For RunRecord::scoring: endpoint without credentials, model, seed, hash of the prompts.
+  /// For RunRecord::scoring: the model's id, the host that it was asked at, seed, hash of the prompts.
   OrderedJson facts() const;
 
   /// One grade; the components are the judge's dimensions. A reply that is not what was asked for gives

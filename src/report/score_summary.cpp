@@ -6,6 +6,9 @@
 #include <unordered_set>
 
 namespace chaski {
+
+bool is_judges(const ScoreRecord& score) { return score.scorer.rfind("judge:", 0) == 0; }
+
 namespace {
 
 constexpr size_t kLeastForInterval = 6;
@@ -19,16 +22,14 @@ std::optional<double> value_of(const ScoreRecord& score, ScoreKind kind) {
   return score.is_correct ? std::optional<double>(*score.is_correct ? 1 : 0) : std::nullopt;
 }
 
-}  // namespace
-
-std::optional<ScorerChoice> main_scorer(std::span<const RunRecord* const> records) {
+std::optional<ScorerChoice> most_used_scorer(std::span<const RunRecord* const> records, bool is_judge) {
   std::optional<ScorerChoice> best;
   int64_t most = 0;
   for (const ScoreKind kind : {ScoreKind::kPoints, ScoreKind::kRight}) {
     std::map<std::string, std::vector<int64_t>> counts;
     for (size_t i = 0; i < records.size(); ++i) {
       for (const ScoreRecord& score : records[i]->scores) {
-        if (!value_of(score, kind)) continue;
+        if (is_judges(score) != is_judge || !value_of(score, kind)) continue;
         std::vector<int64_t>& of_scorer = counts[score.scorer];
         of_scorer.resize(records.size());
         ++of_scorer[i];
@@ -44,6 +45,13 @@ std::optional<ScorerChoice> main_scorer(std::span<const RunRecord* const> record
     if (best) return best;
   }
   return best;
+}
+
+}  // namespace
+
+std::optional<ScorerChoice> main_scorer(std::span<const RunRecord* const> records) {
+  const auto choice = most_used_scorer(records, false);
+  return choice ? choice : most_used_scorer(records, true);
 }
 
 std::map<std::string, double> question_scores(const RunRecord& record, const ScorerChoice& choice) {

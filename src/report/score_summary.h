@@ -19,8 +19,11 @@ struct ScorerChoice {
   std::string scorer;
   ScoreKind kind = ScoreKind::kPoints;
 };
-/// The scorer and kind that most answers of every record have: points before right and wrong, then by name.
-/// Nothing where there is none that all have.
+/// Whether a judge model gave it.
+bool is_judges(const ScoreRecord& score);
+
+/// The scorer and kind that most answers of every record have: others before judges, points before right and
+/// wrong, then by name. Nothing where there is none that all have.
 std::optional<ScorerChoice> main_scorer(std::span<const RunRecord* const> records);
 
 /// The mean score of each question over its samples, by the question's id; 0 and 1 for wrong and right.

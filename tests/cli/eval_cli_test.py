@@ -300,13 +300,17 @@ class EvalTest(unittest.TestCase):
         self.score("1", "--out", self.home / "scored")
         self.assertEqual(len(self.record(self.home / "scored")["scores"]), 5)
 
-    def test_a_question_that_failed_has_no_score(self):
+    def test_a_question_that_failed_counts_as_an_empty_answer(self):
         suite = self.suite(1, settings="temperature: 0, max_length: 40", item_type="arithmetic")
         with (suite / "items.jsonl").open("a") as items:
             items.write(json.dumps({"id": "long", "type": "arithmetic", "prompt": "x" * 90, "answer": "1"}) + "\n")
         self.chaski("eval", TINY, "--suite", suite, "--out", self.out, status=2)
-        score = self.record(self.out)["scores"][1]
-        self.assertEqual((score["status"], score["score"]), ("failed", None))
+        record = self.record(self.out)
+        score = record["scores"][1]
+        self.assertEqual((score["status"], score["score"], score["is_correct"]), ("scored", 1, False))
+        self.assertIn("failed", score["note"])
+        self.assertEqual(record["scoring"]["by_type"]["arithmetic"]["n_questions"], 1, "q0 has no reference")
+        self.assertEqual(record["scoring"]["by_type"]["arithmetic"]["mean"], 1)
 
 
 if __name__ == "__main__":
