@@ -2,6 +2,7 @@
 // suite's questions by turns, benches both by turns, compares, and leaves one folder with everything. With
 // --templates one model is asked twice: by its own template and by another family's.
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <numeric>
 
@@ -14,6 +15,7 @@
 #include "cli/run_arguments.h"
 #include "cli/scoring.h"
 #include "cli/terminal.h"
+#include "lab/bench_plan.h"
 #include "lab/bench_report.h"
 #include "machine/cpu_clock.h"
 #include "report/compare_html.h"
@@ -70,13 +72,20 @@ std::vector<Side> sides_of(const ReviewOptions& options, const fs::path& out) {
   return sides;
 }
 
-/// Throws Error(kNotFound) naming all models that are not here; gives the bytes of those that are.
-uint64_t check_models(const std::vector<Side>& sides) {
+bool wants_bench(const ReviewOptions& options) { return !options.compares_templates && !options.skips_bench; }
+
+/// Throws Error(kNotFound) naming all models that are not here, kUsage where the bench does not fit one;
+/// gives the bytes of their weights.
+uint64_t check_models(const std::vector<Side>& sides, const ReviewOptions& options) {
   uint64_t n_bytes = 0;
   std::vector<std::string> missing;
   for (const Side& side : sides) {
     try {
-      n_bytes += Checkpoint::open(resolve_model(side.model))->weight_bytes();
+      const auto checkpoint = Checkpoint::open(resolve_model(side.model));
+      n_bytes += checkpoint->weight_bytes();
+      if (!wants_bench(options)) continue;
+      options.bench.plan.validate();
+      check_fits(options.bench.plan, checkpoint->config().max_context);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNotFound) throw;
       if (std::find(missing.begin(), missing.end(), side.model) == missing.end())
@@ -251,18 +260,27 @@ void review_into(const fs::path& out, const ReviewOptions& options, const Contex
   screen.show(machine);
   const std::vector<RunRecord> records =
       evaluate(sides, fit_together(n_weight_bytes), scorer, screen, context);
-  const bool has_bench = !options.compares_templates && !options.skips_bench;
-  if (has_bench) bench_both(options, out, screen, context);
   screen.show(write_comparison(out, "compare", records, {sides[0].folder, sides[1].folder}, context.lang));
-  write_index(out, sides, has_bench, machine, context.lang);
+  write_index(out, sides, false, machine, context.lang);
+  // What was compared stands, whatever becomes of the bench.
+  std::exception_ptr bench_failure;
+  if (wants_bench(options)) {
+    try {
+      bench_both(options, out, screen, context);
+      write_index(out, sides, true, machine, context.lang);
+    } catch (...) {
+      bench_failure = std::current_exception();
+    }
+  }
   screen.show(trf(context.lang, "\n  everything is in {}; begin with {}\n", "\n  全部文件在 {}，请先看 {}\n",
                   out.string(), (out / "compare.html").string()));
   screen.throw_if_failed();
   throw_failures(records, context.lang);
 }
+  if (bench_failure) std::rethrow_exception(bench_failure);
 
 void review(const ReviewOptions& options, const Context& context) {
-  check_models(sides_of(options, "."));  // what is wrong is said before a folder is made
+  check_models(sides_of(options, "."), options);  // what is wrong is said before a folder is made
   if (!options.job.out.empty()) {
     make_folders(options.job.out);
     review_into(options.job.out, options, context);

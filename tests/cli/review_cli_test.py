@@ -85,6 +85,20 @@ class ReviewTest(unittest.TestCase):
         self.assertEqual(before[0], after[0], "a finished side is not asked again")
         self.assertEqual([item["ids"] for item in before[1]], [item["ids"] for item in after[1]])
 
+    def test_a_bench_that_fails_leaves_the_comparison(self):
+        self.out.mkdir()
+        (self.out / "bench").write_text("in the way")
+        self.review(A, B, "--out", self.out, *SHORT, status=1)
+        self.assertTrue((self.out / "compare.html").exists())
+        index = (self.out / "index.md").read_text()
+        self.assertIn("compare.html", index)
+        self.assertNotIn("bench.html", index)
+
+    def test_a_bench_that_does_not_fit_is_said_before_anything_is_asked(self):
+        _, err = self.review(A, B, "--out", self.out, "-p", "10000000", status=2)
+        self.assertIn("10000000", err)
+        self.assertFalse(self.out.exists())
+
 
 if __name__ == "__main__":
     unittest.main()
