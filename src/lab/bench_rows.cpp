@@ -5,6 +5,7 @@
 
 #include "lab/bench_metrics.h"
 #include "lab/bench_report.h"
+#include "report/text_safety.h"
 
 namespace chaski {
 namespace {
@@ -55,7 +56,8 @@ std::vector<double> nanoseconds(const BenchTest& test, const std::vector<double>
   return all;
 }
 
-OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetric& rate) {
+/// llama-bench's columns, in its order.
+OrderedJson columns_of_llama_bench(const RunRecord& r, const BenchTest& test, const NamedMetric& rate) {
   std::vector<double> rates;
   for (const double sample : rate.metric.samples) rates.push_back(counted(test, sample));
   const Metric ts = summarize(rates), ns = summarize(nanoseconds(test, rates));
@@ -109,7 +111,12 @@ OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetri
   for (const double sample : ns.samples) row["samples_ns"].push_back(whole(sample));
   row["samples_ts"] = ts.samples;
   row["use_mmap"] = false;  // of earlier versions, whose readers ask for it
-  // Ours.
+  return row;
+}
+
+/// The same, and after them ours.
+OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetric& rate) {
+  OrderedJson row = columns_of_llama_bench(r, test, rate);
   row["model"] = r.model.id;
   row["is_synthetic"] = r.model.is_synthetic;
   row["device"] = setting_text(r, "device");
@@ -145,13 +152,12 @@ std::vector<OrderedJson> rows_json(const RunRecord& record) {
   return rows;
 }
 
-std::string csv_cell(const OrderedJson& value) {
+/// Quoted always, as llama-bench does. A number is none of a formula's beginnings, also where it is negative.
+std::string cell_text(const OrderedJson& value) {
   if (value.is_null()) return "\"\"";
   if (value.is_boolean()) return value.get<bool>() ? "\"1\"" : "\"0\"";
-  const std::string text = value.is_string() ? value.get<std::string>() : to_json_text(value);
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
+  if (value.is_string()) return csv_cell(value.get<std::string>(), CsvQuotes::kAlways);
+  return "\"" + to_json_text(value) + "\"";
 }
 
 }  // namespace
@@ -165,7 +171,7 @@ std::string bench_csv(const std::vector<RunRecord>& records) {
       std::string head, line;
       for (const auto& [key, value] : row.items()) {
         head += (head.empty() ? "" : ",") + key;
-        line += (line.empty() ? "" : ",") + csv_cell(value);
+        line += (line.empty() ? "" : ",") + cell_text(value);
       }
       if (text.empty()) text = head + "\n";
       text += line + "\n";

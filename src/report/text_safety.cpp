@@ -102,11 +102,12 @@ std::string short_name(std::string_view text, int max_columns) {
   return display_width(line) <= max_columns ? line : pad_right(line, max_columns);
 }
 
-std::string csv_cell(std::string_view text) {
+std::string csv_cell(std::string_view text, CsvQuotes quotes) {
   const bool is_formula =
       !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
   std::string cell = (is_formula ? "'" : "") + replace_invalid_utf8(text);
-  if (cell.find_first_of(",;\"\r\n\t") == std::string::npos) return cell;
+  const bool needs_quotes = cell.find_first_of(",;\"\r\n\t") != std::string::npos;
+  if (!needs_quotes && quotes == CsvQuotes::kWhereNeeded) return cell;
   std::string quoted = "\"";
   for (const char c : cell) {
     if (c == '"') quoted += '"';

@@ -21,8 +21,9 @@ std::string_view clip_utf8(std::string_view text, size_t max_bytes);
 /// A visible one-line name of at most `max_columns`, cut with an ellipsis.
 std::string short_name(std::string_view text, int max_columns);
 
-/// A cell of a CSV file: quoted where need be, and never one that a spreadsheet takes for a formula.
-std::string csv_cell(std::string_view text);
+enum class CsvQuotes { kWhereNeeded, kAlways };
+/// A cell of a CSV file that no spreadsheet takes for a formula.
+std::string csv_cell(std::string_view text, CsvQuotes quotes = CsvQuotes::kWhereNeeded);
 
 /// One line of running Markdown text that shows exactly `text`: markup escaped, newlines as spaces.
 std::string markdown_inline(std::string_view text);
