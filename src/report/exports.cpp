@@ -93,7 +93,11 @@ void add_items(const RunRecord& record, Figures& figures) {
     add("n_tokens", item.n_tokens(), "tokens");
   }
   for (const ScoreRecord& score : record.scores) {
-    add_value(figures, "score", score.scorer, score.score ? Cell(int64_t{*score.score}) : Cell(), "");
+    if (score.score || !score.is_correct) {
+      add_value(figures, "score", score.scorer, score.score ? Cell(int64_t{*score.score}) : Cell(), "");
+    } else {  // a scorer of right and wrong alone
+      add_value(figures, "score", score.scorer, int64_t{*score.is_correct}, "share");
+    }
     figures.back().item = score.id;
     figures.back().sample = score.sample;
     figures.back().note = score.status;
