@@ -58,6 +58,31 @@ TEST(Exports, CsvHasALineForEachFigureWithTheFactsOfItsRun) {
   EXPECT_EQ(n_commas(first), n_commas(csv.substr(at, csv.find('\n', at) - at)));
 }
 
+TEST(Exports, ARightOrWrongAnswerIsOneOrNothingOfAShare) {
+  std::vector<ExportedRun> runs = full_run();
+  ScoreRecord score;
+  score.id = "q";
+  score.scorer = "exact";
+  score.is_correct = true;
+  runs[0].record.scores = {score};
+  score.sample = 1;
+  score.is_correct = false;
+  runs[0].record.scores.push_back(score);
+  score.score = 4;
+  score.sample = 2;
+  runs[0].record.scores.push_back(score);
+  score = ScoreRecord();
+  score.id = "r";
+  score.scorer = "code";
+  score.status = "not_run";
+  runs[0].record.scores.push_back(score);
+  const std::string csv = exported(".csv", runs);
+  EXPECT_THAT(csv, HasSubstr(",score,exact,q,0,1,share,"));
+  EXPECT_THAT(csv, HasSubstr(",score,exact,q,1,0,share,"));
+  EXPECT_THAT(csv, HasSubstr(",score,exact,q,2,4,,"));
+  EXPECT_THAT(csv, HasSubstr(",score,code,r,0,,,"));
+}
+
 TEST(Exports, H116ATextThatASpreadsheetWouldRunIsPrefixedAndANegativeNumberIsNot) {
   std::vector<ExportedRun> runs = full_run();
   runs[0].record.model.id = "=HYPERLINK(\"http://x\")";
