@@ -31,4 +31,5 @@ compare tests/peers/read_files_parity.py "${model_files[@]}"
 compare tests/peers/written_files_parity.py "${model_files[@]}"
 compare tests/peers/quantize_types_parity.py --chaski "$build/chaski"
 compare tests/peers/lora_parity.py --chaski "$build/chaski"
+HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 compare tests/peers/lm_eval_parity.py --chaski "$build/chaski" --gguf "$gguf"
 exit $status
