@@ -18,6 +18,7 @@
 #include "lab/bench_plan.h"
 #include "lab/bench_report.h"
 #include "machine/cpu_clock.h"
+#include "machine/machine_info.h"
 #include "report/compare_html.h"
 #include "report/compare_markdown.h"
 #include "report/figures.h"
@@ -174,6 +175,7 @@ std::vector<RunRecord> evaluate(std::vector<Side>& sides, bool by_turns, RunScor
                     printable(side.model, 200), side.run->record().summary.load_s));
   };
   if (by_turns) {
+    restart_peak_rss();
     for (Side& side : sides) load(side);
     screen.show("\n");
     ask_by_turns(sides, screen, context);
@@ -181,6 +183,7 @@ std::vector<RunRecord> evaluate(std::vector<Side>& sides, bool by_turns, RunScor
     return records;
   }
   for (Side& side : sides) {
+    restart_peak_rss();
     load(side);
     screen.show("\n");
     const EvalView view{
@@ -274,10 +277,10 @@ void review_into(const fs::path& out, const ReviewOptions& options, const Contex
   }
   screen.show(trf(context.lang, "\n  everything is in {}; begin with {}\n", "\n  全部文件在 {}，请先看 {}\n",
                   out.string(), (out / "compare.html").string()));
+  if (bench_failure) std::rethrow_exception(bench_failure);
   screen.throw_if_failed();
   throw_failures(records, context.lang);
 }
-  if (bench_failure) std::rethrow_exception(bench_failure);
 
 void review(const ReviewOptions& options, const Context& context) {
   check_models(sides_of(options, "."), options);  // what is wrong is said before a folder is made
