@@ -215,6 +215,8 @@ class BenchGroup {
       if (!subject.loads->is_cold) subject.warn("load_not_cold");
     }
     record.energy = energy_.records(index);
+    const std::string decode(name_of(TestKind::kDecode));  // the first such test
+    if (auto metric = energy_.joules_per_token(index, decode)) record.metrics.push_back(std::move(*metric));
     fill_fallbacks(subject, run.busy_s);
     if (after.n_throttled.value_or(0) > before.n_throttled.value_or(0)) subject.warn("throttled");
     if (after.mhz && before.mhz && *after.mhz < 0.95 * *before.mhz) subject.warn("clock_fell");

@@ -28,12 +28,20 @@ class RunEnergy {
   /// Of one subject: by meter and phase; where there is no meter, one entry for each that is missing, with
   /// the reason.
   std::vector<EnergyRecord> records(size_t subject) const;
+  /// "joules_per_token", a sample for each part of `phase` that was measured, by the first meter. Nothing
+  /// where there is none, or one of its readings could not be had.
+  std::optional<NamedMetric> joules_per_token(size_t subject, const std::string& phase) const;
 
  private:
+  struct Sum {
+    EnergyRecord record;
+    std::vector<double> joules_per_token;  ///< of each part
+  };
+
   FoundMeters found_;
   std::string run_;
-  std::vector<std::optional<double>> idle_watts_;                        ///< by meter
-  std::map<std::pair<size_t, size_t>, std::vector<EnergyRecord>> sums_;  ///< by subject and meter
+  std::vector<std::optional<double>> idle_watts_;               ///< by meter
+  std::map<std::pair<size_t, size_t>, std::vector<Sum>> sums_;  ///< by subject and meter
 };
 
 }  // namespace chaski
