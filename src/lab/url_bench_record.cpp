@@ -201,12 +201,6 @@ std::vector<std::string> failure_lines(const RunRecord& record, Lang lang) {
   return lines;
 }
 
-std::string csv_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
 }  // namespace
 
 RunRecord url_bench_record(const UrlBenchPlan& plan, const UrlBenchRun& run) {
@@ -279,11 +273,12 @@ std::string url_bench_csv(const RunRecord& record) {
       "model,url,api,concurrency,n_gen,n_requests,n_failed,token_counts,metric,unit,n_samples,mean,std,"
       "median,p90,"
       "p95,p99,low,high,ci95_low,ci95_high\n";
-  const std::string begin =
-      fmt::format("{},{},{},{},{},{},{},{}", csv_text(record.model.id), csv_text(setting_text(record, "url")),
-                  setting_text(record, "api"), count_setting(record, "concurrency"),
-                  count_setting(record, "n_gen"), count_setting(record, "n_requests"),
-                  count_setting(record, "n_failed"), setting_text(record, "token_counts"));
+  const auto always_quoted = [](const std::string& cell) { return csv_cell(cell, CsvQuotes::kAlways); };
+  const std::string begin = fmt::format(
+      "{},{},{},{},{},{},{},{}", always_quoted(record.model.id), always_quoted(setting_text(record, "url")),
+      csv_cell(setting_text(record, "api")), count_setting(record, "concurrency"),
+      count_setting(record, "n_gen"), count_setting(record, "n_requests"), count_setting(record, "n_failed"),
+      csv_cell(setting_text(record, "token_counts")));
   for (const NamedMetric& named : record.metrics) {
     const Metric& m = named.metric;
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", begin, named.name, named.unit,
