@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "lab/number_units.h"
@@ -320,8 +321,8 @@ const MathToken* stated_after(std::string_view plain, Tokens tokens, size_t end)
   return last ? result_of(tokens, *last) : nullptr;
 }
 
-/// Behind the marker that stands last.
-const MathToken* marked(std::string_view plain, Tokens tokens, std::span<const std::string> markers) {
+/// Where the last places of the markers end.
+std::vector<size_t> ends_of(std::string_view plain, std::span<const std::string> markers) {
   std::vector<size_t> ends;
   for (const std::string& marker : markers) {
     const std::string folded = plain_arithmetic(marker);
@@ -333,11 +334,7 @@ const MathToken* marked(std::string_view plain, Tokens tokens, std::span<const s
       at = plain.rfind(folded, at - 1);
     }
   }
-  std::sort(ends.rbegin(), ends.rend());
-  for (const size_t end : ends) {
-    if (const MathToken* token = stated_after(plain, tokens, end)) return token;
-  }
-  return nullptr;
+  return ends;
 }
 
 const MathToken* after_last_equals(Tokens tokens) {
@@ -358,7 +355,48 @@ const MathToken* last_number(Tokens tokens, bool weak_too) {
   return nullptr;
 }
 
-Choice choose(std::string_view plain, Tokens tokens, std::span<const std::string> markers) {
+struct Conclusion {
+  size_t at = 0;  ///< where its word ends
+  Tokens tokens;  ///< what follows
+};
+
+/// The last conclusion that comes to a number: "so", but not that of "also" or "some".
+Conclusion concluded(std::string_view plain, Tokens tokens, std::span<const std::string> conclusions) {
+  const auto is_letter = [&](size_t at) { return at < plain.size() && plain[at] >= 'a' && plain[at] <= 'z'; };
+  Conclusion last;
+  for (const std::string& conclusion : conclusions) {
+    const std::string folded = plain_arithmetic(conclusion);
+    for (const size_t end : ends_of(plain, std::span(&conclusion, 1))) {
+      const size_t begin = end - folded.size();
+      if (is_letter(begin) && ((begin > 0 && is_letter(begin - 1)) || is_letter(end))) continue;
+      const auto first =
+          std::upper_bound(tokens.begin(), tokens.end(), end,
+                           [](size_t at, const MathToken& token) { return at <= token.begin; });
+      const Tokens tail = tokens.subspan(static_cast<size_t>(first - tokens.begin()));
+      if (end > last.at && last_number(tail, false) != nullptr) last = {end, tail};
+    }
+  }
+  return last;
+}
+
+/// Behind the marker that stands last; of a sum from which something is concluded, what that is.
+const MathToken* marked(std::string_view plain, Tokens tokens, const AnswerMarkers& markers) {
+  std::vector<std::pair<size_t, bool>> ends;  // and whether it is a sum's
+  for (const size_t end : ends_of(plain, markers.answers)) ends.emplace_back(end, false);
+  for (const size_t end : ends_of(plain, markers.sums)) ends.emplace_back(end, true);
+  std::sort(ends.rbegin(), ends.rend());
+  const Conclusion conclusion = concluded(plain, tokens, markers.conclusions);
+  for (const auto& [end, is_sum] : ends) {
+    if (is_sum && conclusion.at > end) {
+      const MathToken* equal = after_last_equals(conclusion.tokens);
+      return equal != nullptr ? equal : last_number(conclusion.tokens, false);
+    }
+    if (const MathToken* token = stated_after(plain, tokens, end)) return token;
+  }
+  return nullptr;
+}
+
+Choice choose(std::string_view plain, Tokens tokens, const AnswerMarkers& markers) {
   if (const MathToken* token = boxed(plain, tokens)) return {token, true};
   if (const MathToken* token = marked(plain, tokens, markers)) return {token, true};
   const MathToken* last = last_number(tokens, false);
@@ -402,10 +440,40 @@ std::optional<Quantity> parse_quantity(std::string_view text) {
   return only->quantity;
 }
 
-std::optional<FinalNumber> find_final_number(std::string_view text, std::span<const std::string> markers) {
+std::vector<Quantity> quantities_in(std::string_view text) {
+  std::vector<Quantity> quantities;
+  for (const MathToken& token : math_tokens(plain_arithmetic(text))) {
+    if (token.kind == Kind::kNumber) quantities.push_back(token.quantity);
+  }
+  return quantities;
+}
+
+bool needs_conversion(std::string_view a, std::string_view b) {
+  const NumberUnit* one = find_unit(a);
+  const NumberUnit* other = find_unit(b);
+  return one != nullptr && other != nullptr && one->kind == other->kind &&
+         (one->num != other->num || one->den != other->den);
+}
+
+bool is_one_of(std::span<const Quantity> quantities, const Quantity& quantity) {
+  const NumberUnit* unit = find_unit(quantity.unit);
+  return unit != nullptr && std::any_of(quantities.begin(), quantities.end(), [&](const Quantity& one) {
+           const NumberUnit* its = find_unit(one.unit);
+           return its != nullptr && its->kind == unit->kind && one.value == quantity.value &&
+                  !needs_conversion(one.unit, quantity.unit);
+         });
+}
+
+std::optional<FinalNumber> find_final_number(std::string_view text, const AnswerMarkers& markers,
+                                             std::span<const Quantity> given) {
   const std::string plain = plain_arithmetic(text);
   const std::vector<MathToken> tokens = math_tokens(plain);
-  const Choice choice = choose(plain, tokens, markers);
+  std::vector<MathToken> others = tokens;
+  for (MathToken& token : others) {
+    if (token.kind == Kind::kNumber && is_one_of(given, token.quantity)) token.kind = Kind::kBreak;
+  }
+  Choice choice = choose(plain, others, markers);
+  if (choice.token == nullptr) choice = choose(plain, tokens, markers);
   if (choice.token == nullptr) return std::nullopt;
   return FinalNumber{choice.token->quantity, choice.is_stated, quote_of(plain, *choice.token)};
 }

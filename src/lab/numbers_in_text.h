@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace chaski {
 
@@ -37,9 +38,23 @@ struct FinalNumber {
   bool is_stated = false;  ///< boxed, after one of the markers, or the last number of the text
   std::string quote;       ///< the place, short
 };
-/// The number that a text ends up with: boxed, else after the last of `markers` (as "答案是"), else after the
-/// last equals sign, else the last one. Nothing where there is none.
-std::optional<FinalNumber> find_final_number(std::string_view text, std::span<const std::string> markers);
+/// Words that say where a text's answer is.
+struct AnswerMarkers {
+  std::span<const std::string> answers;      ///< "答案是": its number follows
+  std::span<const std::string> sums;         ///< "total is": the same, unless a conclusion is drawn later
+  std::span<const std::string> conclusions;  ///< "so": what comes last after it
+};
+/// The number that a text ends up with: boxed, else after the last of the markers, else after the last equals
+/// sign, else the last one. Nothing where there is none.
+/// One of `given`, which the question says itself, is only what it ends up with where nothing else is.
+std::optional<FinalNumber> find_final_number(std::string_view text, const AnswerMarkers& markers,
+                                             std::span<const Quantity> given = {});
+/// All that a text holds, in order.
+std::vector<Quantity> quantities_in(std::string_view text);
+/// Whether both are units of one kind and not of one size, as "kg" and "g", but not "kg" and "千克".
+bool needs_conversion(std::string_view a, std::string_view b);
+/// Whether it stands among them, in a unit of the same size.
+bool is_one_of(std::span<const Quantity> quantities, const Quantity& quantity);
 
 struct EquationCheck {
   int64_t n = 0, n_true = 0;

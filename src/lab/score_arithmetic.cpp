@@ -1,8 +1,22 @@
 // Arithmetic: the final number, the equations beside it, and whether the answer is stated where one looks.
+#include <algorithm>
+
 #include "lab/numbers_in_text.h"
 #include "lab/scorer_parts.h"
 
 namespace chaski {
+namespace {
+
+/// What the question gives in another unit than it asks for: saying it again converts nothing.
+std::vector<Quantity> to_be_converted(const std::string& prompt, const std::string& unit) {
+  std::vector<Quantity> given;
+  for (Quantity& quantity : quantities_in(prompt)) {
+    if (needs_conversion(quantity.unit, unit)) given.push_back(std::move(quantity));
+  }
+  return given;
+}
+
+}  // namespace
 
 void score_arithmetic(const Reading& reading, ScoreSheet& sheet) {
   const auto answer = reference_text(reading.item, "answer");
@@ -15,9 +29,13 @@ void score_arithmetic(const Reading& reading, ScoreSheet& sheet) {
       expected->unit = *unit;
     }
   }
-  const auto found = find_final_number(reading.parts.text, reading.rubric.words.at("answer_markers"));
+  const std::vector<Quantity> given = to_be_converted(reading.item.prompt, expected->unit);
+  const auto& words = reading.rubric.words;
+  const AnswerMarkers markers{words.at("answer_markers"), words.at("sum_markers"), words.at("conclusions")};
+  const auto found = find_final_number(reading.parts.text, markers, given);
   const EquationCheck equations = check_equations(reading.parts.text);
-  const bool is_right = found && means_the_same(*expected, found->quantity);
+  const bool is_right =
+      found && !is_one_of(given, found->quantity) && means_the_same(*expected, found->quantity);
   sheet.is_correct = is_right;
   sheet.add("final", is_right ? 1 : 0, found ? found->quote : "");
   // Without an equation there is nothing to fault in a right answer, and nothing to credit in a wrong one.

@@ -57,7 +57,7 @@ class Adder {
     double points = 0;
     if (!parts.noise.empty()) points += penalty(parts.is_page ? "markup_page" : "markup_noise", parts.noise);
     const bool is_short =
-        static_cast<double>(reading_.text.units().size()) < reading_.limit("heading_min_units");
+        static_cast<double>(reading_.text.units().size()) < reading_.limit_in_language("heading_min");
     if (parts.has_heading && is_short) points += penalty("needless_heading", {});
     return points;
   }
@@ -65,11 +65,12 @@ class Adder {
   double repetition_penalty() {
     const FoldedText& text = reading_.prose;
     const double ratio = distinct_4gram_ratio(text);
-    const bool is_judged = static_cast<double>(text.units().size()) >= reading_.limit("repetition_min_units");
+    const bool is_judged =
+        static_cast<double>(text.units().size()) >= reading_.limit_in_language("repetition_min");
     const std::string share = fmt::format("distinct 4-grams: {:.0f} %", 100 * ratio);
     if (is_judged && ratio < reading_.limit("distinct_4grams_low")) return penalty("heavy_repetition", share);
     if (is_judged && ratio < reading_.limit("distinct_4grams")) return penalty("repetition", share);
-    const TextMatch cycle = find_cycle(text, static_cast<size_t>(reading_.limit("cycle_min_units")));
+    const TextMatch cycle = find_cycle(text, static_cast<size_t>(reading_.limit_in_language("cycle_min")));
     return cycle.begin == cycle.end ? 0 : penalty("repetition", text.quote({cycle.begin, cycle.begin + 8}));
   }
 

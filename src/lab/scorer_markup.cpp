@@ -12,19 +12,64 @@ namespace {
 
 constexpr size_t kMaxSpecialBytes = 40;  // of "<|…|>"
 constexpr size_t kMaxTagBytes = 400;
+constexpr size_t kMaxFilledBytes = 40;  // of what "…" stands for in a placeholder
+constexpr std::string_view kFilled = "…";
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && static_cast<unsigned char>(text.front()) <= ' ') text.remove_prefix(1);
   while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
   return text;
+}
+
+/// Bytes of the placeholder at the beginning of the text, 0 for none. "…" in the pattern stands for some
+/// words, so that "{{…}}" is "{{ name }}" and not what closes LaTeX's groups or Python's dicts.
+size_t placeholder_at(std::string_view text, std::string_view pattern) {
+  const size_t gap = pattern.find(kFilled);
+  if (gap == std::string_view::npos) {
+    const bool goes_on =
+        is_letter(pattern.back()) && text.size() > pattern.size() && is_letter(text[pattern.size()]);
+    return text.starts_with(pattern) && !goes_on ? pattern.size() : 0;
+  }
+  const std::string_view close = pattern.substr(gap + kFilled.size());
+  if (!text.starts_with(pattern.substr(0, gap))) return 0;
+  const size_t begin = gap, last = std::min(text.size(), begin + kMaxFilledBytes);
+  size_t end = begin;
+  while (end < last && (is_letter(text[end]) || is_digit(text[end]) || text[end] == ' ' || text[end] == '_' ||
+                        text[end] == '\'' || (text[end] & 0x80) != 0)) {
+    ++end;
+  }
+  const bool has_words = end > begin && !trimmed(text.substr(begin, end - begin)).empty();
+  return has_words && text.substr(end).starts_with(close) ? end + close.size() : 0;
+}
+
+/// Whether what stands there is part of a formula, of code between backticks, or of a longer word.
+bool is_inside(std::string_view line, size_t at) {
+  if (at > 0) {
+    const bool is_quoted = at > 1 && (line[at - 1] == '"' || line[at - 1] == '\'');
+    const char before = line[at - (is_quoted ? 2 : 1)];  // of f"{{x}}" the f
+    constexpr std::string_view kGlue = "\\^_{}[";
+    if (is_letter(before) || is_digit(before) || kGlue.find(before) != std::string_view::npos) return true;
+  }
+  const std::string_view head = line.substr(0, at);
+  for (const char mark : {'`', '$'}) {
+    const bool is_open = std::count(head.begin(), head.end(), mark) % 2 != 0;
+    if (is_open && line.find(mark, at) != std::string_view::npos) return true;
+  }
+  const auto is_between = [&](std::string_view open, std::string_view close) {
+    const size_t begin = head.rfind(open);
+    return begin != std::string_view::npos && head.find(close, begin) == std::string_view::npos;
+  };
+  return is_between("\\(", "\\)") || is_between("\\[", "\\]");
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
 }
 
 class Splitter {
@@ -134,13 +179,27 @@ class Splitter {
       const size_t end = rest.substr(0, kMaxSpecialBytes).find("|>");
       if (end != std::string_view::npos) return end + 2;
     }
-    if (first != '<' && first != '[' && first != '{' && first != '}' && !is_letter(line[at])) return 0;
-    for (const char* list : {"special_tokens", "placeholders"}) {
-      for (const std::string& text : rubric_.words.at(list)) {
-        if (rest.starts_with(text)) return text.size();
-      }
+    if (first != '<' && first != '[' && first != '{' && !is_letter(line[at])) return 0;
+    for (const std::string& token : rubric_.words.at("special_tokens")) {
+      if (rest.starts_with(token)) return token.size();
+    }
+    for (const std::string& placeholder : rubric_.words.at("placeholders")) {
+      const size_t size = placeholder_at(rest, placeholder);
+      if (size == 0 || is_inside(line, at)) continue;
+      note(rest.substr(0, size));  // its words stay: they may be the answer
+      return 0;
     }
     return first == '<' && !wants_markup_ ? tag_at(rest) : 0;
+  }
+
+  /// Behind a tag's name: its end, or an attribute with a value; "a <b and c> d" has neither.
+  static bool ends_as_tag(std::string_view rest) {
+    const size_t begin = std::min(rest.find_first_not_of(" /"), rest.size());
+    if (rest.substr(begin).starts_with('>')) return true;
+    if (begin == 0) return false;
+    size_t end = begin;
+    while (end < rest.size() && (is_letter(rest[end]) || rest[end] == '-')) ++end;
+    return end > begin && rest.substr(end).starts_with('=') && !rest.substr(end).starts_with("==");
   }
 
   /// "<div class=…>", "</p>", "<!DOCTYPE html>", "<!-- … -->".
@@ -155,7 +214,8 @@ class Splitter {
     const bool is_comment = rest.starts_with("<!--");
     const auto& known = rubric_.words.at("html_tags");
     const bool is_known =
-        is_comment || name == "doctype" || std::find(known.begin(), known.end(), name) != known.end();
+        is_comment || name == "doctype" ||
+        (std::find(known.begin(), known.end(), name) != known.end() && ends_as_tag(rest.substr(end)));
     if (!is_known || close == std::string_view::npos) return 0;
     n_tag_bytes_ += close + 1;
     has_page_ = has_page_ || name == "html" || name == "body" || name == "doctype" || name == "head";

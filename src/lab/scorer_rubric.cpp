@@ -42,16 +42,18 @@ const std::map<std::string, TypeNames>& type_names() {
 }
 const Names kPenalties{"wrong_language", "markup_noise",     "markup_page", "needless_heading",
                        "repetition",     "heavy_repetition", "truncated"};
-const Names kLimits{"max_answer_bytes",  "language_share",      "language_share_low",  "language_min_weight",
-                    "latin_word_weight", "distinct_4grams",     "distinct_4grams_low", "repetition_min_units",
-                    "cycle_min_units",   "heading_min_units",   "markup_page_share",   "negation_window",
-                    "coverage_low",      "concept_min_zh",      "concept_max_zh",      "concept_min_en",
-                    "concept_max_en",    "intro_min_zh",        "intro_max_zh",        "intro_min_en",
-                    "intro_max_en",      "paragraph_max_units", "abilities",           "code_seconds"};
-const Names kWords{"answer_markers", "negations",    "affirmations", "negations_after", "copulas",
-                   "alternatives",   "fillers",      "refusals",     "states_ai",       "first_person",
-                   "claims",         "person_roles", "person_facts", "special_tokens",  "placeholders",
-                   "role_headers",   "html_tags",    "markup_topics"};
+const Names kLimits{"max_answer_bytes",  "language_share",    "language_share_low",  "language_min_weight",
+                    "latin_word_weight", "distinct_4grams",   "distinct_4grams_low", "repetition_min_zh",
+                    "repetition_min_en", "cycle_min_zh",      "cycle_min_en",        "heading_min_zh",
+                    "heading_min_en",    "markup_page_share", "negation_window_zh",  "negation_window_en",
+                    "coverage_low",      "concept_min_zh",    "concept_max_zh",      "concept_min_en",
+                    "concept_max_en",    "intro_min_zh",      "intro_max_zh",        "intro_min_en",
+                    "intro_max_en",      "paragraph_max_zh",  "paragraph_max_en",    "abilities",
+                    "code_seconds"};
+const Names kWords{"answer_markers",  "sum_markers",  "conclusions",  "negations",    "affirmations",
+                   "negations_after", "copulas",      "alternatives", "fillers",      "refusals",
+                   "states_ai",       "first_person", "claims",       "person_roles", "person_facts",
+                   "special_tokens",  "placeholders", "role_headers", "html_tags",    "markup_topics"};
 const Names kGroups{"makers", "abilities"};
 
 class Reader {

@@ -14,7 +14,9 @@ std::string value_of(const std::string& text) {
 }
 
 std::string final_of(const std::string& text) {
-  const auto found = find_final_number(text, default_rubric().words.at("answer_markers"));
+  const auto& words = default_rubric().words;
+  const auto found =
+      find_final_number(text, {words.at("answer_markers"), words.at("sum_markers"), words.at("conclusions")});
   if (!found) return "none";
   return std::to_string(found->quantity.value.num) + "/" + std::to_string(found->quantity.value.den);
 }
@@ -78,6 +80,9 @@ TEST(NumbersInText, TheFinalNumberIsTheOneThatIsStated) {
   EXPECT_EQ(final_of("x = 7"), "7/1");
   EXPECT_EQ(final_of("一个统一的十分好的回答"), "10/1") << "nothing better is there";
   EXPECT_EQ(final_of("没有数"), "none");
+  EXPECT_EQ(final_of("The sum is 90, the four are 70, so the fifth is 20."), "20/1");
+  EXPECT_EQ(final_of("五个数的总和是90。四个的和是4*17.5=70。所以第五个是90-70=20。"), "20/1");
+  EXPECT_EQ(final_of("So the sum is 15, as you also add 5 to 10."), "15/1") << "nothing is concluded";
 }
 
 TEST(NumbersInText, EquationsAreCheckedExactly) {
