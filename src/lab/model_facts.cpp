@@ -48,6 +48,12 @@ ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, cons
   return facts;
 }
 
+std::string own_name(const ModelFacts& model) {
+  std::string_view name = model.path.empty() ? model.id : model.path;
+  while (name.size() > 1 && name.ends_with('/')) name.remove_suffix(1);
+  return std::string(name.substr(name.rfind('/') + 1));
+}
+
 MachineFacts machine_facts() {
   const MachineInfo info = machine_info();
   return {info.cpu, info.os, info.kernel, info.arch, info.n_cores, info.memory_bytes, info.governor, {}, {}};

@@ -16,6 +16,9 @@ std::string weight_types(const Checkpoint& checkpoint);
 /// What the model is, for the record; reads all weights once for their hash, and tells `on_bytes` of it.
 ModelFacts model_facts(const std::string& id, const Checkpoint& checkpoint, const PromptMaker& prompts,
                        const OnBytes& on_bytes = {});
+/// What its makers call it, as far as its file or folder is still named so; not the folders above, nor an
+/// alias.
+std::string own_name(const ModelFacts& model);
 MachineFacts machine_facts();
 
 }  // namespace chaski

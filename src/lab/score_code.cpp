@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "lab/scorer_parts.h"
 
 namespace chaski {
 namespace {
 
-constexpr size_t kMaxTried = 3;  // unfenced blocks that are offered to the parser
+constexpr size_t kMaxTried = 4;  // unfenced blocks that are offered to the parser
 
 bool is_python(const CodeBlock& block) { return block.language.empty() || block.language.starts_with("py"); }
 
@@ -34,9 +35,11 @@ const CodeBlock* fenced_program(const std::vector<CodeBlock>& blocks, std::strin
   return best;
 }
 
-/// Without the prompts of an interactive session, where it is one.
+/// Without the prompts of an interactive session, where it begins as one: a docstring may show a session,
+/// too.
 std::string without_prompts(std::string_view code) {
-  if (code.find(">>> ") == std::string_view::npos) return std::string(code);
+  const size_t begin = std::min(code.find_first_not_of("\r\n"), code.size());
+  if (!code.substr(begin).starts_with(">>> ")) return std::string(code);
   std::string out;
   while (!code.empty()) {
     const size_t end = std::min(code.find('\n'), code.size());
@@ -63,8 +66,8 @@ bool looks_like_code(std::string_view line) {
          });
 }
 
-/// Stretches of lines that look like Python and define a function, the largest first.
-std::vector<std::string> unfenced_programs(std::string_view text) {
+/// Stretches of lines that look like Python and define a function.
+std::vector<std::string> code_stretches(std::string_view text) {
   std::vector<std::string> blocks(1);
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
@@ -79,6 +82,17 @@ std::vector<std::string> unfenced_programs(std::string_view text) {
   blocks.erase(
       std::remove_if(blocks.begin(), blocks.end(), [](const std::string& b) { return !defines(b, ""); }),
       blocks.end());
+  return blocks;
+}
+
+/// Of the answer as it is, then without its noise, which may be code's own signs; the largest first.
+std::vector<std::string> unfenced_programs(const Reading& reading) {
+  const auto most = static_cast<size_t>(reading.limit("max_answer_bytes"));
+  std::vector<std::string> blocks =
+      code_stretches(replace_invalid_utf8(std::string_view(reading.answer.answer).substr(0, most)));
+  for (std::string& block : code_stretches(reading.parts.text)) {
+    if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) blocks.push_back(std::move(block));
+  }
   std::stable_sort(blocks.begin(), blocks.end(),
                    [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
   if (blocks.size() > kMaxTried) blocks.resize(kMaxTried);
@@ -89,7 +103,7 @@ std::vector<std::string> programs_in(const Reading& reading, std::string_view en
   if (const CodeBlock* block = fenced_program(reading.parts.blocks, entry_point)) {
     return {without_prompts(block->code)};
   }
-  return unfenced_programs(reading.parts.text);
+  return unfenced_programs(reading);
 }
 
 bool ran_out_of_time(const CodeResult& result) {

@@ -38,7 +38,7 @@ const Rubric& default_rubric();
 
 /// Score one answer to one item. Needs no model. `runner` may be null: code is then "not_run". An item whose
 /// type the rubric does not know, or whose references the type needs and lacks, gives status "no_rule" with
-/// the reason. `model` is the id of the model that answered: what it says of itself is checked against it
+/// the reason. `model` is the name of the model that answered: what it says of itself is checked against it
 /// where the item has no `true_identity`.
 ScoreRecord score_answer(const SuiteItem& item, const AnswerRecord& answer, const Rubric& rubric,
                          CodeRunner* runner, const CancelToken& cancel, std::string_view model = {});

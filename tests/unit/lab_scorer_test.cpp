@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "lab/model_facts.h"
 #include "lab/scorer.h"
 
 namespace chaski {
@@ -135,6 +136,12 @@ TEST(Scorer, UnitsOfTheReferenceAreUnderstood) {
   for (const char* right : {"1.5千米", "1500米", "1.5", "一点五公里"})
     EXPECT_EQ(score(item, right).score, 5) << right;
   for (const char* wrong : {"1.5米", "1500", "1.5小时"}) EXPECT_LE(score(item, wrong).score, 2) << wrong;
+  const auto grams =
+      item_of("arithmetic", "How many grams are 2.75 kilograms?", {{"answer", "2750"}, {"unit", "grams"}});
+  for (const char* right : {"There are 2750 grams in 2.75 kilograms.", "2750 g = 2.75 kg", "2750000 mg"})
+    EXPECT_EQ(score(grams, right).score, 5) << right;
+  for (const char* wrong : {"There are 2.75 kilograms.", "2.75 kg", "275 grams are 2.75 kilograms"})
+    EXPECT_LE(score(grams, wrong).score, 2) << wrong;
   const auto percent = item_of("arithmetic", "百分之几?", {{"answer", "25"}, {"unit", "%"}});
   for (const char* right : {"25%", "百分之二十五", "25", "0.25", "1/4"})
     EXPECT_EQ(score(percent, right).score, 5) << right;
@@ -204,6 +211,22 @@ TEST(Scorer, AnIntroductionMayNotClaimToBeAnotherMakersProductOrAPerson) {
   EXPECT_LE(score(named, "我是Meta开发的人工智能助手Llama,可以回答问题和翻译。").score, 2);
 }
 
+TEST(Scorer, WhoseModelItIsFollowsFromItsFileAndNotFromWhereItLies) {
+  ModelFacts model;
+  model.id = "default";
+  model.path = "/mnt/google/models/Llama-3.2-1B-Instruct-Q4_0.gguf";
+  EXPECT_EQ(own_name(model), "Llama-3.2-1B-Instruct-Q4_0.gguf");
+  const std::string meta = "我是由Meta开发的人工智能助手,可以帮助您回答问题、提供信息。";
+  const std::string google = "我是由谷歌开发的人工智能助手,可以帮助您回答问题、提供信息。";
+  EXPECT_EQ(score(review("1"), meta, "stop", nullptr, own_name(model)).score, 5);
+  EXPECT_LE(score(review("1"), google, "stop", nullptr, own_name(model)).score, 2);
+  model.path = "/models/Qwen/Llama-3.2-1B/";
+  EXPECT_EQ(own_name(model), "Llama-3.2-1B");
+  model = {};
+  model.id = "meta-llama/Llama-3.2-1B";
+  EXPECT_EQ(own_name(model), "Llama-3.2-1B");
+}
+
 TEST(Scorer, TheWrongLanguageIsAPenaltyAndAWhollyOtherOneACap) {
   const ScoreRecord other =
       score(review("1"), "Hello! I am an AI assistant made by Meta. I can answer questions.");
@@ -229,6 +252,13 @@ TEST(Scorer, TokensOfTemplatesRolesAndTagsAreNoise) {
                   adjustment(score(review("3"), noisy), "markup_page") == nullptr,
               true)
         << noisy;
+  }
+  for (const char* clean : {"$\\boxed{\\frac{7}{8}}$", "\\frac{1}{{2}}", "{\"a\": {\"b\": 1}}", "`{{name}}`",
+                            "f\"{{x}}\"", "北京 a <b and c> d", "names[Your Name]", "XXXVI"}) {
+    EXPECT_EQ(adjustment(score(review("3"), clean), "markup_noise"), nullptr) << clean;
+  }
+  for (const char* noisy : {"我是{{name}}", "Dear [Your Full Name],", "<b class=\"x\">北京</b>"}) {
+    EXPECT_NE(score(review("3"), noisy).adjustments.size(), 0u) << noisy;
   }
   const auto html = item_of("commonsense", "HTML里的段落标签是什么?", {{"accepts", {"p"}}});
   EXPECT_EQ(adjustment(score(html, "段落标签是 <p>,成对使用:<p>…</p>。"), "markup_noise"), nullptr)
@@ -296,6 +326,29 @@ TEST(Scorer, CodeIsFoundWithoutAFenceInAnOpenFenceAndBehindPrompts) {
     EXPECT_THAT(runner.tasks.back().program, HasSubstr(program)) << answer;
     runner.tasks.clear();
   }
+}
+
+TEST(Scorer, ADocstringThatShowsASessionIsPartOfTheProgram) {
+  ToldRunner runner;
+  const std::string program =
+      "def double(x):\n    \"\"\"Doubles.\n\n    >>> double(2)\n    4\n    \"\"\"\n    return 2 * x\n";
+  score(doubling(), "```python\n" + program + "```", "stop", &runner);
+  ASSERT_FALSE(runner.tasks.empty());
+  EXPECT_EQ(runner.tasks.back().program, program);
+}
+
+TEST(Scorer, WithoutAFenceTheProgramIsRunAsItWasWritten) {
+  ToldRunner runner;
+  const std::string program =
+      "def double(x):\n    sizes = {'a': {'b': 1}}\n    return f\"{{x}}\" if x <b and x> 1 else x\n";
+  score(doubling(), program, "stop", &runner);
+  ASSERT_FALSE(runner.tasks.empty());
+  EXPECT_EQ(runner.tasks.front().program, program);
+  runner.tasks.clear();
+  runner.result.verdict = CodeVerdict::kSyntaxError;
+  score(doubling(), "def double(x):\n    return 2 * x<|eot_id|>\n", "stop", &runner);
+  ASSERT_EQ(runner.tasks.size(), 2u) << "as it is, then without the token of a template";
+  EXPECT_EQ(runner.tasks.back().program, "def double(x):\n    return 2 * x \n");
 }
 
 TEST(Scorer, ATypeWithoutRulesOrAnItemWithoutReferencesIsSaidNotScored) {
