@@ -679,7 +679,8 @@ def judge(job):
     except BaseException as e:
         result["verdict"] = verdict_of(e)
         try:
-            result["message"] = said_of(e, test)[:4000]
+            # A lone surrogate is no text outside of Python.
+            result["message"] = said_of(e, test)[:4000].encode("utf-8", "backslashreplace").decode()
         except BaseException:
             result["message"] = type(e).__name__
     Channel(3, 4).send(result)

@@ -78,24 +78,33 @@ struct Said {
   bool defines = false, writes = false;
 };
 
-/// The judge's verdict in what came from it: the first whole frame that bears the token.
+Said said_in_message(const Json& json) {
+  Said said;
+  const std::string verdict = require_string(json, "verdict", "verdict");
+  for (const auto& [value, name] : kVerdictNames) {
+    if (name == verdict) said.verdict = value;
+  }
+  said.message = get_string(json, "message", "", "verdict");
+  said.defines = get_bool(json, "defines", false, "verdict");
+  said.writes = get_bool(json, "writes", false, "verdict");
+  return said;
+}
+
+/// The judge's verdict in what came from it: the first whole frame that bears the token. One that cannot be
+/// read is this test's failure, not the run's.
 std::optional<Said> said_in(std::string_view bytes, const std::string& token) {
   while (bytes.size() >= 4) {
     size_t length = 0;
     for (size_t i = 0; i < 4; ++i) length |= size_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
     if (bytes.size() < 4 + length) return std::nullopt;
-    const Json json = parse_json(bytes.substr(4, length), "verdict");
+    const std::string_view frame = bytes.substr(4, length);
     bytes.remove_prefix(4 + length);
-    if (get_string(json, "token", "", "verdict") != token) continue;
-    Said said;
-    const std::string verdict = require_string(json, "verdict", "verdict");
-    for (const auto& [value, name] : kVerdictNames) {
-      if (name == verdict) said.verdict = value;
+    try {
+      const Json json = parse_json(frame, "verdict");
+      if (get_string(json, "token", "", "verdict") == token) return said_in_message(json);
+    } catch (const Error& error) {
+      return Said{CodeVerdict::kFailed, error.what(), false, false};
     }
-    said.message = get_string(json, "message", "", "verdict");
-    said.defines = get_bool(json, "defines", false, "verdict");
-    said.writes = get_bool(json, "writes", false, "verdict");
-    return said;
   }
   return std::nullopt;
 }

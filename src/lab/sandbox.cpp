@@ -22,6 +22,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -147,6 +148,8 @@ pid_t spawn(ChildPlan& plan) {
   void* const stack =
       ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) throw start_error("no stack");
+  static std::mutex mutex;  // whether we can be dumped is one for all threads
+  const std::lock_guard<std::mutex> lock(mutex);
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);

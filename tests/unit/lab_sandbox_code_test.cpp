@@ -201,6 +201,12 @@ TEST_F(SandboxedCode, OneProgramSeesNothingOfAnother) {
   EXPECT_EQ(result.verdict, CodeVerdict::kPassed) << result.message;
 }
 
+TEST_F(SandboxedCode, AMessageThatIsNoTextFailsItsTestAndNotTheRun) {
+  const CodeResult result = run("def f(x): raise ValueError('before \\ud800 after')", {"candidate(1)"});
+  EXPECT_EQ(result.verdict, CodeVerdict::kFailed);
+  EXPECT_THAT(result.message, HasSubstr("before \\ud800 after"));
+}
+
 TEST_F(SandboxedCode, TasksRunSideBySideAndComeBackInOrder) {
   std::vector<CodeTask> tasks;
   for (int i = 0; i < 8; ++i) {
