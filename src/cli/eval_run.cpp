@@ -8,6 +8,7 @@
 #include "cli/draft.h"
 #include "cli/eval_folders.h"
 #include "cli/terminal.h"
+#include "lab/bench.h"
 #include "machine/machine_info.h"
 #include "report/warnings.h"
 
@@ -152,6 +153,7 @@ void EvalRun::fill_memory() {
   MemoryRecord memory;
   memory.weight_bytes = record_.device.weight_bytes;
   memory.kv_bytes = record_.summary.kv_bytes;
+  memory.scratch_bytes = scratch_bytes(model_->model.config, model_->engine->runner().limits());
   memory.peak_rss_bytes = record_.summary.peak_rss_bytes;
   memory.device_bytes = device_memory_bytes();
   record_.memory = memory;

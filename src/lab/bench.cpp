@@ -158,14 +158,6 @@ class TimedTest {
   Engine engine_;
 };
 
-/// A step's own memory: what the runner allocates for such limits.
-int64_t scratch_bytes(const ModelConfig& config, const RunnerLimits& limits) {
-  const int64_t ints = 4 * int64_t{limits.max_rows} + limits.max_outputs +
-                       int64_t{limits.max_sequences} * limits.pages_per_sequence;
-  return static_cast<int64_t>(llama_workspace_bytes(config, limits.max_rows, limits.max_outputs)) +
-         4 * (ints + limits.max_outputs * (config.vocab + 1));
-}
-
 /// One test on all subjects.
 class Round {
  public:
@@ -234,6 +226,13 @@ class Round {
 };
 
 }  // namespace
+
+int64_t scratch_bytes(const ModelConfig& config, const RunnerLimits& limits) {
+  const int64_t ints = 4 * int64_t{limits.max_rows} + limits.max_outputs +
+                       int64_t{limits.max_sequences} * limits.pages_per_sequence;
+  return static_cast<int64_t>(llama_workspace_bytes(config, limits.max_rows, limits.max_outputs)) +
+         4 * (ints + limits.max_outputs * (config.vocab + 1));
+}
 
 void run_bench(std::span<const BenchSubject> subjects, const BenchPlan& plan, const CancelToken& cancel,
                const BenchHooks& hooks, std::vector<BenchRun>& runs) {

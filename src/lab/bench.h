@@ -61,6 +61,9 @@ struct BenchHooks {
       on_end;
 };
 
+/// A step's own memory: buffers and temporaries that a runner of such limits allocates.
+int64_t scratch_bytes(const ModelConfig& config, const RunnerLimits& limits);
+
 /// Run every test on every subject: each once unmeasured, then round by round, one sample of each subject in
 /// turn, the order turned about from round to round. `runs` is filled as it goes, one for each subject. A
 /// subject that fails is left out from there on. Throws what check_fits does, Error(kCancelled).
