@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "engine/request.h"
+#include "lab/model_facts.h"
 #include "lab/public_suites.h"
 #include "report/score_summary.h"
 
@@ -136,7 +137,7 @@ void score_run(RunRecord& record, const Suite& suite, const Rubric& rubric, Code
     const auto score_of = [&, &asked = questions.of(answer)](const AnswerRecord& given) {
       return protocol != nullptr
                  ? protocol->score(asked, given, &runner, cancel)
-                 : score_answer(asked, given, rubric, &runner, cancel, record.model.id);
+                 : score_answer(asked, given, rubric, &runner, cancel, own_name(record.model));
     };
     scores.push_back(has_failed(answer) ? score_of_failure(answer, score_of, protocol != nullptr)
                                         : score_of(answer));
