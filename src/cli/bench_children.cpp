@@ -6,6 +6,7 @@
 #include "cli/terminal.h"
 #include "lab/own_process.h"
 #include "lab/soak.h"
+#include "machine/machine_info.h"
 
 namespace chaski::cli {
 namespace {
@@ -34,7 +35,10 @@ void probe_load(const ChildOptions& options, const Context& context) {
   const Answer answer = model->engine->generate(std::move(request), {}, &context.cancel);
   if (answer.finish_reason == FinishReason::kError) throw Error(answer.error_code, "load", answer.error);
   model->load_parts.first_token_s = answer.timings.ttft_s;
-  print_exactly(to_json_text(to_json(model->load_parts)) + "\n");
+  LoadTimes::Load told;
+  told.parts = model->load_parts;
+  told.peak_rss_bytes = peak_rss_bytes();
+  print_exactly(to_json_text(to_json(told)) + "\n");
 }
 
 void repeat(const ChildOptions& options, const Context& context) {

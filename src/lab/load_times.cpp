@@ -58,8 +58,9 @@ LoadTimes::Load load_once(const std::vector<std::string>& arguments, const Cance
   const ChildEnd end = run_own_process(
       arguments,
       [&](std::string_view line) {
-        load.start_s = since_start.seconds();
-        load.parts = load_parts_of(line);
+        const double start_s = since_start.seconds();
+        load = load_of(line);
+        load.start_s = start_s;
         is_told = true;
       },
       cancel);
@@ -69,7 +70,6 @@ LoadTimes::Load load_once(const std::vector<std::string>& arguments, const Cance
         fmt::format("the process that loads ended with {} {}: {}", end.signal != 0 ? "signal" : "status",
                     end.signal != 0 ? end.signal : end.exit_status, printable(end.errors, 600)));
   }
-  load.peak_rss_bytes = end.peak_rss_bytes;
   return load;
 }
 
@@ -91,18 +91,20 @@ void add_metrics(const std::vector<LoadTimes::Load>& loads, const std::string& p
 
 }  // namespace
 
-OrderedJson to_json(const LoadParts& parts) {
+OrderedJson to_json(const LoadTimes::Load& load) {
   OrderedJson json;
-  for (const Part& part : kParts) json[part.name] = parts.*part.seconds;
+  for (const Part& part : kParts) json[part.name] = load.parts.*part.seconds;
+  json["peak_rss_bytes"] = load.peak_rss_bytes;
   return json;
 }
 
-LoadParts load_parts_of(std::string_view text) {
+LoadTimes::Load load_of(std::string_view text) {
   constexpr std::string_view kWhere = "a load's output";
   const Json json = parse_json(text, kWhere);
-  LoadParts parts;
-  for (const Part& part : kParts) parts.*part.seconds = require_number(json, part.name, kWhere);
-  return parts;
+  LoadTimes::Load load;
+  for (const Part& part : kParts) load.parts.*part.seconds = require_number(json, part.name, kWhere);
+  load.peak_rss_bytes = require_int(json, "peak_rss_bytes", kWhere);
+  return load;
 }
 
 double drop_page_cache(const std::vector<fs::path>& files) {

@@ -25,9 +25,6 @@ struct LoadParts {
   double total_s = 0;        ///< from opening the files to the engine standing ready
   double first_token_s = 0;  ///< of the first request, whose prompt is one token
 };
-OrderedJson to_json(const LoadParts& parts);
-/// Throws Error(kCorrupt).
-LoadParts load_parts_of(std::string_view json);
 
 /// Loads of fresh processes.
 struct LoadTimes {
@@ -40,8 +37,14 @@ struct LoadTimes {
   bool is_cold = true;  ///< the files were out of the page cache before each cold load
 };
 
+/// The line by which a process that loads tells of it: its parts and its peak of memory, which the process
+/// that started it could only see mixed with its own.
+OrderedJson to_json(const LoadTimes::Load& load);
+/// Of such a line, without start_s. Throws Error(kCorrupt).
+LoadTimes::Load load_of(std::string_view json);
+
 /// `n` cold loads and as many warm ones, by turns, after one that is not counted. `arguments`: this program's
-/// own, for a process that loads, and prints its LoadParts on a line. Throws Error with what ended a load.
+/// own, for a process that loads, and prints its to_json on a line. Throws Error with what ended a load.
 LoadTimes measure_load_times(const std::vector<std::string>& arguments,
                              const std::vector<std::filesystem::path>& files, int64_t n,
                              const CancelToken& cancel,

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,14 +73,12 @@ class Child {
 
   ChildEnd wait() {
     int status = 0;
-    rusage usage{};
-    while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
     pid_ = -1;
     ChildEnd end;
     if (WIFEXITED(status)) end.exit_status = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
-    end.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
     return end;
   }
 

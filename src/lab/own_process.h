@@ -2,7 +2,6 @@
 // crash without taking the bench with them.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -14,9 +13,8 @@ namespace chaski {
 
 struct ChildEnd {
   int exit_status = 0;
-  int signal = 0;              ///< that ended it; 0: it exited
-  int64_t peak_rss_bytes = 0;  ///< the most memory it had resident
-  std::string errors;          ///< the end of what it wrote to standard error
+  int signal = 0;      ///< that ended it; 0: it exited
+  std::string errors;  ///< the end of what it wrote to standard error
 
   bool is_good() const { return exit_status == 0 && signal == 0; }
 };

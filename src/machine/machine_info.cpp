@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
+#include <malloc.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -39,6 +39,16 @@ std::string governors(const std::filesystem::path& root) {
   return fmt::format("{}", fmt::join(all, ", "));
 }
 
+constexpr const char* kOwnStatus = "/proc/self/status";
+
+/// Of a line as "MemTotal: 16 kB"; 0 where there is none.
+int64_t bytes_in(const std::filesystem::path& file, std::string_view key) {
+  const std::string kib = system_value(file, {key}, ':');
+  int64_t value = 0;
+  std::from_chars(kib.data(), kib.data() + kib.size(), value);
+  return value * 1024;
+}
+
 }  // namespace
 
 MachineInfo machine_info(const std::filesystem::path& root) {
@@ -52,28 +62,20 @@ MachineInfo machine_info(const std::filesystem::path& root) {
   if (info.cpu.empty()) info.cpu = info.arch;
   info.os = system_value(root / "etc/os-release", {"PRETTY_NAME"}, '=');
   info.n_cores = available_cores();
-  const std::string kib = system_value(root / "proc/meminfo", {"MemTotal"}, ':');
-  int64_t value = 0;
-  std::from_chars(kib.data(), kib.data() + kib.size(), value);
-  info.memory_bytes = value * 1024;
+  info.memory_bytes = bytes_in(root / "proc/meminfo", "MemTotal");
   info.governor = governors(root);
   return info;
 }
 
-int64_t peak_rss_bytes() {
-  rusage usage{};
-  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
-}
+// Not getrusage(): its ru_maxrss begins at the peak of the process that started this one.
+int64_t peak_rss_bytes() { return bytes_in(kOwnStatus, "VmHWM"); }
 
-int64_t rss_bytes() {
-  const std::string kib = system_value("/proc/self/status", {"VmRSS"}, ':');
-  int64_t value = 0;
-  std::from_chars(kib.data(), kib.data() + kib.size(), value);
-  return value * 1024;
-}
+int64_t rss_bytes() { return bytes_in(kOwnStatus, "VmRSS"); }
 
 void restart_peak_rss() noexcept {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);  // what was freed is nobody's any more
+#endif
   const int fd = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
   if (::write(fd, "5", 1) != 1) {  // 5: the peak alone, no page's marks

@@ -21,11 +21,12 @@ struct MachineInfo {
 /// Read from /proc, /etc and /sys below `root`. Never throws: what is not there stays empty.
 MachineInfo machine_info(const std::filesystem::path& root = "/");
 
-/// The most memory this process has had resident so far.
+/// The most memory this process has had resident so far; 0 where the system does not say.
 int64_t peak_rss_bytes();
 /// Memory that this process has resident now; 0 where the system does not say.
 int64_t rss_bytes();
-/// From now on peak_rss_bytes counts afresh, where the system lets a process ask for that.
+/// From now on peak_rss_bytes counts afresh, where the system lets a process ask for that; what was freed is
+/// given back to the system first.
 void restart_peak_rss() noexcept;
 
 }  // namespace chaski

@@ -203,6 +203,16 @@ TEST(BenchReport, ANameWithMarkupCannotBreakATable) {
   EXPECT_THAT(bench_csv({record}), HasSubstr("\"\"c\"\""));
 }
 
+TEST(BenchReport, H116ACellIsNeverAFormulaAndStaysQuoted) {
+  RunRecord record = record_of({tested(TestKind::kDecode, 0, 8, {{1, 8, {}, {}}})});
+  record.model.id = "=HYPERLINK(\"http://x\")";
+  record.machine.cpu = "+cmd|' /C calc'!A0";
+  const std::string csv = bench_csv({record});
+  EXPECT_THAT(csv, HasSubstr("\"'=HYPERLINK(\"\"http://x\"\")\""));
+  EXPECT_THAT(csv, HasSubstr("\"'+cmd|"));
+  EXPECT_THAT(csv, HasSubstr("\"decode\""));
+}
+
 TEST(BenchReport, JsonHasTheFiguresOfTheFirstTestsByNameAndAllBelowMetrics) {
   RunRecord record = record_of(some_tests());
   const OrderedJson json = bench_json(record);
@@ -317,6 +327,11 @@ TEST(RunEnergy, SamplesAddUpByModelAndPhaseAndTheIdleDrawStandsBeside) {
   EXPECT_EQ(records[0].n_tokens, 16);
   EXPECT_DOUBLE_EQ(*records[0].idle_watts, 2);
   EXPECT_EQ(energy.records(1).size(), 1u);
+  const std::optional<NamedMetric> per_token = energy.joules_per_token(0, "decode");
+  ASSERT_TRUE(per_token);
+  EXPECT_EQ(per_token->name, "joules_per_token");
+  EXPECT_THAT(per_token->metric.samples, ElementsAre(0.125, 0.125));
+  EXPECT_FALSE(energy.joules_per_token(0, "request"));
 }
 
 TEST(RunEnergy, OneReadingThatFailsLeavesNoSum) {
@@ -324,6 +339,7 @@ TEST(RunEnergy, OneReadingThatFailsLeavesNoSum) {
   energy.end(0, "decode", 8);
   energy.end(0, "decode", 8);
   EXPECT_FALSE(energy.records(0)[0].joules);
+  EXPECT_FALSE(energy.joules_per_token(0, "decode"));
   EXPECT_EQ(energy.records(0)[0].why_not, "gone");
 }
 
@@ -339,13 +355,15 @@ TEST(RunEnergy, WithoutMetersTheReasonsAreTheRecord) {
 // ---- loads ----
 
 TEST(LoadTimes, PartsSurviveTheirLine) {
-  LoadParts parts;
-  parts.open_s = 0.25;
-  parts.total_s = 2;
-  const LoadParts again = load_parts_of(to_json_text(to_json(parts)));
-  EXPECT_DOUBLE_EQ(again.open_s, 0.25);
-  EXPECT_DOUBLE_EQ(again.total_s, 2);
-  EXPECT_EQ(test::error_of([] { load_parts_of("{\"open_s\": 1}"); }).code(), ErrorCode::kCorrupt);
+  LoadTimes::Load load;
+  load.parts.open_s = 0.25;
+  load.parts.total_s = 2;
+  load.peak_rss_bytes = 300'000'000;
+  const LoadTimes::Load again = load_of(to_json_text(to_json(load)));
+  EXPECT_DOUBLE_EQ(again.parts.open_s, 0.25);
+  EXPECT_DOUBLE_EQ(again.parts.total_s, 2);
+  EXPECT_EQ(again.peak_rss_bytes, 300'000'000);
+  EXPECT_EQ(test::error_of([] { load_of("{\"open_s\": 1}"); }).code(), ErrorCode::kCorrupt);
 }
 
 TEST(LoadTimes, ColdAndWarmLoadsAreMetricsOfTheirOwn) {
