@@ -56,8 +56,9 @@ std::string results_section(const RunRecord& r, Lang lang) {
   }
   text += fmt::format("| | **{}** | **{:.2f}** | | {} | {} | | |\n", tr(lang, "total", "总计"),
                       r.summary.total_s, r.summary.n_prompt_tokens, r.summary.n_tokens);
-  text += fmt::format("| | **{}** | **{:.2f}** | {} | | | {} | |\n", tr(lang, "mean", "平均"),
-                      r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s), rate(r.summary.tpot_s));
+  text += fmt::format("| | **{}** | **{}** | {} | | | {} | |\n", tr(lang, "mean", "平均"),
+                      seconds_or_dash(r.summary.mean_s), seconds_or_dash(r.summary.mean_ttft_s),
+                      rate(r.summary.tpot_s));
   return text;
 }
 
@@ -198,11 +199,10 @@ std::string eval_table(const RunRecord& r, Lang lang) {
         fmt::format("{} {}", number_of(item.id, item.sample, sampled), type_title(r, item.type, lang))));
     first = std::max(first, std::min(40, display_width(labels.back())));
   }
-  const auto row = [&](std::string_view label, double seconds, const std::string& ttft,
+  const auto row = [&](std::string_view label, const std::optional<double>& seconds, const std::string& ttft,
                        const std::string& tokens, const std::string& speed) {
-    return fmt::format("  {} {} {} {} {}\n", pad_right(label, first),
-                       pad_left(fmt::format("{:.2f}", seconds), 10), pad_left(ttft, 10), pad_left(tokens, 8),
-                       pad_left(speed, 10));
+    return fmt::format("  {} {} {} {} {}\n", pad_right(label, first), pad_left(seconds_or_dash(seconds), 10),
+                       pad_left(ttft, 10), pad_left(tokens, 8), pad_left(speed, 10));
   };
   std::string text =
       fmt::format("  {} {} {} {} {}\n", pad_right("", first), pad_left(tr(lang, "seconds", "用时/秒"), 10),

@@ -163,7 +163,7 @@ OrderedJson summary_json(const RunSummary& s) {
   OrderedJson json;
   json["load_s"] = s.load_s;
   json["total_s"] = s.total_s;
-  json["mean_s"] = s.mean_s;
+  json["mean_s"] = number_or_null(s.mean_s);
   json["n_answers"] = s.n_answers;
   json["n_prompt_tokens"] = s.n_prompt_tokens;
   json["n_tokens"] = s.n_tokens;
@@ -182,7 +182,8 @@ OrderedJson summary_json(const RunSummary& s) {
 void summarise(RunRecord& record) {
   RunSummary& s = record.summary;
   s.n_answers = static_cast<int64_t>(record.items.size());
-  s.total_s = s.mean_s = 0;
+  s.total_s = 0;
+  s.mean_s = std::nullopt;
   s.mean_ttft_s = std::nullopt;
   s.n_prompt_tokens = s.n_tokens = 0;
   double answered_s = 0;

@@ -18,7 +18,9 @@ constexpr size_t kMaxNodes = 16'000'000;
 constexpr size_t kMaxKeys = 1024;
 /// Bytes of a name; what a model or a tool wrote may be as long as the file.
 constexpr size_t kMaxName = 64 << 10;
-constexpr int64_t kMaxCount = std::numeric_limits<int64_t>::max();
+/// What a double holds exactly, and numbers whose squares and sums stay finite.
+constexpr int64_t kMaxCount = int64_t{1} << 53;
+constexpr double kMaxNumber = 1e150;
 
 /// One JSON object of a record and the path to it.
 class Fields {
@@ -69,14 +71,13 @@ class Fields {
     if (value == nullptr) return std::nullopt;
     return number_of(*value, key, least, most);
   }
-  double number(std::string_view key, double least = std::numeric_limits<double>::lowest(),
-                double most = std::numeric_limits<double>::max()) const {
+  double number(std::string_view key, double least = -kMaxNumber, double most = kMaxNumber) const {
     return optional_number(key, least, most).value_or(0);
   }
   /// A time, an energy, a weight: not below 0.
   double amount(std::string_view key) const { return number(key, 0); }
   std::optional<double> optional_amount(std::string_view key) const {
-    return optional_number(key, 0, std::numeric_limits<double>::max());
+    return optional_number(key, 0, kMaxNumber);
   }
   double share(std::string_view key) const { return number(key, 0, 1); }
 
@@ -116,8 +117,7 @@ class Fields {
     if (values == nullptr) return numbers;
     numbers.reserve(values->size());
     for (const OrderedJson& value : *values) {
-      numbers.push_back(
-          number_of(value, key, std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max()));
+      numbers.push_back(number_of(value, key, -kMaxNumber, kMaxNumber));
     }
     return numbers;
   }
@@ -290,7 +290,7 @@ StabilityRecord read_stability(const Fields& f) {
           f.count("n_loops"),
           f.count("n_errors"),
           f.count("n_crashes"),
-          f.integer("rss_growth_bytes", std::numeric_limits<int64_t>::min(), kMaxCount),
+          f.integer("rss_growth_bytes", -kMaxCount, kMaxCount),
           f.amount("seconds")};
 }
 
@@ -300,7 +300,7 @@ RunSummary read_summary(const Fields& f) {
   s.ended_at = f.name("ended_at");
   s.load_s = f.amount("load_s");
   s.total_s = f.amount("total_s");
-  s.mean_s = f.amount("mean_s");
+  s.mean_s = f.optional_amount("mean_s");
   s.n_answers = f.count("n_answers");
   s.n_prompt_tokens = f.count("n_prompt_tokens");
   s.n_tokens = f.count("n_tokens");

@@ -60,6 +60,8 @@ TEST(ReadRecord, AnOlderRecordWithoutTheNewerFieldsAndANewerOneWithMoreAreRead) 
 TEST(ReadRecord, AWrongFieldIsNamedWithWhatWasFound) {
   EXPECT_THAT(refusal("/items/1/ids/2", 2147483648).what(),
               HasSubstr("run.json.items[1].ids: expected an integer from 0 to 2147483647, found 2147483648"));
+  EXPECT_THAT(refusal("/model/parameters", (int64_t{1} << 53) + 1).what(), HasSubstr("model.parameters"));
+  EXPECT_THAT(refusal("/items/0/seconds", 1e151).what(), HasSubstr("items[0].seconds"));
   EXPECT_THAT(refusal("/model/parameters", -1).what(), HasSubstr("run.json.model.parameters"));
   EXPECT_THAT(refusal("/metrics/ttft_s/samples", "many").what(),
               HasSubstr("metrics.ttft_s.samples: expected a list"));

@@ -71,7 +71,7 @@ TEST(RunRecord, TotalsAreSumsAndMeansArePerAnswerAndSpeedIsPerGap) {
   const RunRecord record =
       record_of({answer("1", "a", 2, 11), answer("2", "b", 4, 1), answer("3", "c", 6, 31)});
   EXPECT_DOUBLE_EQ(record.summary.total_s, 12);
-  EXPECT_DOUBLE_EQ(record.summary.mean_s, 4);
+  EXPECT_DOUBLE_EQ(record.summary.mean_s.value(), 4);
   EXPECT_EQ(record.summary.n_tokens, 43);
   ASSERT_TRUE(record.summary.decode_tokens_per_s);
   EXPECT_NEAR(*record.summary.decode_tokens_per_s, 10, 1e-9);
@@ -79,7 +79,10 @@ TEST(RunRecord, TotalsAreSumsAndMeansArePerAnswerAndSpeedIsPerGap) {
 
 TEST(RunRecord, ARunWithoutAnswersHasNoMeanOfNothing) {
   const RunRecord record = record_of({});
-  EXPECT_EQ(record.summary.mean_s, 0);
+  EXPECT_FALSE(record.summary.mean_s);
+  EXPECT_TRUE(to_json(record)["summary"]["mean_s"].is_null());
+  EXPECT_FALSE(parse_run_record(to_json_text(to_json(record)), "test").summary.mean_s);
+
   EXPECT_TRUE(to_json(record)["summary"]["decode_tokens_per_s"].is_null());
   EXPECT_THAT(eval_markdown(record, Lang::kEn), HasSubstr("Toy"));
 }
@@ -136,7 +139,7 @@ TEST(EvalReport, AFailedQuestionIsShownAsFailedAndLeavesTheMeansAlone) {
   failed.finish_reason = "error";
   RunRecord record = record_of({answer("1", "a", 4, 11), failed});
   record.failures = {{"1", 1, ErrorCode::kUsage, "too long"}};
-  EXPECT_DOUBLE_EQ(record.summary.mean_s, 4);
+  EXPECT_DOUBLE_EQ(record.summary.mean_s.value(), 4);
   EXPECT_DOUBLE_EQ(*record.summary.mean_ttft_s, 0.5);
   EXPECT_THAT(eval_table(record, Lang::kEn), HasSubstr("failed"));
   EXPECT_THAT(eval_table(record, Lang::kZh), HasSubstr("失败"));
