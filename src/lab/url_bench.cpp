@@ -108,16 +108,34 @@ class Lanes {
     for (auto& client : clients_) client = std::make_unique<HttpClient>();
   }
 
-  /// Requests `first` … `first + n − 1`, each lane the next one that is left; those that ended, by index.
-  std::vector<UrlRequest> send(int64_t first, int64_t n, const std::function<void()>& on_done) {
-    next_ = first;
-    end_ = first + n;
+  /// One request of each lane, which opens its connection: −1 of the first, −2 of the second …
+  std::vector<UrlRequest> warm_up(const std::function<void()>& on_done) {
+    return on_all([&](size_t lane) {
+      if (!ends_) send(lane, -1 - static_cast<int64_t>(lane), on_done);
+    });
+  }
+
+  /// Requests 0 … `n` − 1, each lane the next one that is left; those that ended, by index.
+  std::vector<UrlRequest> send_all(int64_t n, const std::function<void()>& on_done) {
+    std::atomic<int64_t> next{0};
+    return on_all([&](size_t lane) {
+      for (int64_t index; !ends_ && (index = next.fetch_add(1)) < n;) send(lane, index, on_done);
+    });
+  }
+  double seconds() const { return clock_.seconds(); }
+
+ private:
+  /// `work` of each lane on a thread of its own; what they sent, by index.
+  std::vector<UrlRequest> on_all(const std::function<void(size_t lane)>& work) {
     clock_.restart();
     std::vector<std::thread> threads;
     try {
-      for (auto& client : clients_) threads.emplace_back([&] { work(*client, on_done); });
+      for (size_t lane = 0; lane < clients_.size(); ++lane) {
+        threads.emplace_back([&, lane] { guarded([&] { work(lane); }); });
+      }
     } catch (const std::system_error& error) {
-      next_ = end_;
+      ends_ = true;
+      const std::lock_guard lock(mutex_);
       thrown_ = std::make_exception_ptr(Error(ErrorCode::kOutOfMemory, "start the bench's threads",
                                               error.what(), "take a smaller --concurrency"));
     }
@@ -126,28 +144,28 @@ class Lanes {
     std::sort(done_.begin(), done_.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
     return std::exchange(done_, {});
   }
-  double seconds() const { return clock_.seconds(); }
 
- private:
-  void work(HttpClient& client, const std::function<void()>& on_done) {
+  void send(size_t lane, int64_t index, const std::function<void()>& on_done) {
+    UrlRequest request;
+    request.index = index;
+    request.begin_s = clock_.seconds();
+    request.answer = ask(*clients_[lane], plan_, run_, index, cancel_);
+    const std::lock_guard lock(mutex_);
+    done_.push_back(std::move(request));
+    if (on_done) on_done();
+  }
+
+  /// What is thrown on one lane ends all.
+  template <typename F>
+  void guarded(const F& work) {
     try {
-      for (;;) {
-        const int64_t index = next_.fetch_add(1);
-        if (index >= end_) return;
-        UrlRequest request;
-        request.index = index;
-        request.begin_s = clock_.seconds();
-        request.answer = ask(client, plan_, run_, index, cancel_);
-        const std::lock_guard lock(mutex_);
-        done_.push_back(std::move(request));
-        if (on_done) on_done();
-      }
+      work();
     } catch (const Error& error) {
-      next_ = end_;
+      ends_ = true;
       const std::lock_guard lock(mutex_);
       if (error.code() != ErrorCode::kCancelled) thrown_ = std::current_exception();
     } catch (...) {
-      next_ = end_;
+      ends_ = true;
       const std::lock_guard lock(mutex_);
       thrown_ = std::current_exception();
     }
@@ -158,8 +176,7 @@ class Lanes {
   const CancelToken& cancel_;
   std::vector<std::unique_ptr<HttpClient>> clients_;
   Stopwatch clock_;
-  std::atomic<int64_t> next_{0};
-  int64_t end_ = 0;
+  std::atomic<bool> ends_{false};
   std::mutex mutex_;  // of what follows
   std::vector<UrlRequest> done_;
   std::exception_ptr thrown_;
@@ -236,9 +253,9 @@ UrlBenchRun run_url_bench(const UrlBenchPlan& plan, const CancelToken& cancel,
     if (on_progress) on_progress(++n_done, total);
   };
   Lanes lanes(plan, run, cancel);
-  run.warmups = lanes.send(-plan.concurrency, plan.concurrency, on_done);
+  run.warmups = lanes.warm_up(on_done);
   if (!cancel.is_cancelled()) {
-    run.requests = lanes.send(0, plan.n_requests(), on_done);
+    run.requests = lanes.send_all(plan.n_requests(), on_done);
     run.seconds = lanes.seconds();
   }
   run.was_cancelled = cancel.is_cancelled();

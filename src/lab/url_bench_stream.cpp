@@ -118,8 +118,10 @@ void AnswerStream::take_json(const Json& json, double at_s) {
 void AnswerStream::take_text(const Json& choice, const Json& chunk, double at_s) {
   std::string text(text_of(member(choice, "text")));
   if (const Json* delta = member(choice, "delta")) {
-    for (const char* name : {"reasoning_content", "reasoning", "content"})
-      text += text_of(member(*delta, name));
+    // Some servers give the same reasoning by both of its names.
+    const std::string_view reasoning = text_of(member(*delta, "reasoning_content"));
+    text += reasoning.empty() ? text_of(member(*delta, "reasoning")) : reasoning;
+    text += text_of(member(*delta, "content"));
   }
   const std::string_view finish_reason = text_of(member(choice, "finish_reason"));
   if (!finish_reason.empty()) answer_.finish_reason = printable(finish_reason, 40);

@@ -107,6 +107,15 @@ TEST(AnswerStream, CompletionsAndReasoningAreTextToo) {
   EXPECT_EQ(answer_of({{1, R"({"choices":[{"delta":{"reasoning_content":"a"}}]})"}, {2, "[DONE]"}}, 2)
                 .chunk_s.size(),
             1u);
+  // Servers that give reasoning by both its names say it once.
+  const StreamedAnswer both = answer_of(
+      {{1, R"({"choices":[{"delta":{"reasoning_content":"abc","reasoning":"abc"}}]})"}, {2, "[DONE]"}}, 2);
+  EXPECT_EQ(both.n_characters, 3);
+  const StreamedAnswer second =
+      answer_of({{1, R"({"choices":[{"delta":{"reasoning_content":"","reasoning":"abcd","content":"e"}}]})"},
+                 {2, "[DONE]"}},
+                2);
+  EXPECT_EQ(second.n_characters, 5);
 }
 
 TEST(AnswerStream, AllInOneChunkHasNoTimePerToken) {
@@ -267,6 +276,37 @@ TEST(UrlBench, EveryRequestIsAskedOnceAndFailuresStandInTheRecord) {
   EXPECT_THAT(url_bench_table(record, false, Lang::kEn),
               HasSubstr("8 requests, 2 at a time: 6 answered, 2 failed"));
   EXPECT_THAT(url_bench_table(record, true, Lang::kZh), HasSubstr("2 个失败"));
+  // The names are the server's, and no spreadsheet takes one for a formula.
+  RunRecord named = record;
+  named.model.id = "=1+1";
+  EXPECT_THAT(url_bench_csv(named), HasSubstr("\n\"'=1+1\",\"http"));
+}
+
+TEST(UrlBench, EachConnectionIsWarmedUpByExactlyOneRequest) {
+  // One connection is answered so slowly that the others, had they the choice, would send its warm-up too.
+  constexpr int64_t kLanes = 4;
+  std::atomic<int> n_opened{0}, n_warmed{0};
+  std::atomic<bool> is_early{false};
+  const SocketServer server([&](Connection& connection) {
+    const bool is_slow = n_opened++ == 0;
+    for (int n = 0; !connection.read_request().empty(); ++n) {
+      if (n == 0) {
+        if (is_slow) std::this_thread::sleep_for(200ms);
+        ++n_warmed;
+      } else if (n_warmed < kLanes) {
+        is_early = true;
+      }
+      send_stream(connection, {chat("a"), chat("b"), "[DONE]"});
+    }
+  });
+  UrlBenchPlan plan = small_plan(server.url());
+  plan.model = "m";
+  plan.concurrency = kLanes;
+  const UrlBenchRun run = run_url_bench(plan, CancelToken());
+  EXPECT_EQ(n_warmed, kLanes);
+  EXPECT_FALSE(is_early);
+  EXPECT_EQ(run.warmups.size(), static_cast<size_t>(kLanes));
+  EXPECT_EQ(run.requests.size(), static_cast<size_t>(plan.n_requests()));
 }
 
 TEST(UrlBench, AnAnswerThatIsNoStreamIsAFailure) {
