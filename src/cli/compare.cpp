@@ -19,7 +19,7 @@ void run_compare(const CompareOptions& options, Lang lang) {
   if (!options.out.empty()) check_report_name(options.out);
   const RunRecord a = find_run(options.a);
   const RunRecord b = find_run(options.b);
-  const Comparison comparison = compare(a, b, options.a, options.b);
+  const Comparison comparison = compare(a, b, options.a, options.b, lang);
   if (options.out.empty()) {
     print(compare_terminal(comparison, lang));
     return;

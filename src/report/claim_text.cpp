@@ -57,7 +57,7 @@ std::string distance(const Claim& claim, Lang lang) {
 double rate_bound(int64_t n) { return 1 - std::pow(0.05, 1 / static_cast<double>(n)); }
 
 std::string failures_text(const Claim& claim, Lang lang) {
-  if (claim.ground == Ground::kNotMeasured) {
+  if (!claim.has_figures()) {
     return std::string(tr(lang, "Nothing was asked in one of the runs.", "其中一次运行没有任何提问。"));
   }
   if (claim.verdict == Verdict::kSupported) {
@@ -123,7 +123,10 @@ std::string claim_finding(const Claim& claim, Lang lang) {
   if (claim.topic == "never_failed") return failures_text(claim, lang);
   const std::string a = claim_figure(claim, claim.mean_a, lang);
   const std::string b = claim_figure(claim, claim.mean_b, lang);
-  const std::string means = trf(lang, "B {} against A {}{}", "B {}，A {}{}", b, a, distance(claim, lang));
+  const bool is_mean = claim.test != TestMethod::kNone;
+  const std::string means =
+      trf(lang, "{}B {} against A {}{}", "{}B {}，A {}{}",
+          is_mean ? tr(lang, "On average ", "平均 ") : std::string_view(), b, a, distance(claim, lang));
   switch (claim.ground) {
     case Ground::kTested:
       return trf(lang, "{}.", "{}。", means);
@@ -131,6 +134,10 @@ std::string claim_finding(const Claim& claim, Lang lang) {
       return trf(lang, "{}: counted, so no test is needed.", "{}：为计数所得，无需检验。", means);
     case Ground::kOpposite:
       return trf(lang, "The opposite: {}. {}.", "恰好相反：{}。{}。", said_of(claim, "A", lang), means);
+    case Ground::kUnvaried:
+      return trf(lang, "{}: no difference varies, and so few cannot rule out one beyond ±{}.",
+                 "{}：各项差异完全相同，但数量太少，不能排除超过 ±{} 的差异。", means,
+                 claim_figure(claim, claim.margin, lang));
     case Ground::kEquivalent:
       if (claim.test == TestMethod::kNone)
         return trf(lang, "{}: the same by count.", "{}：按计数相同。", means);
@@ -139,14 +146,16 @@ std::string claim_finding(const Claim& claim, Lang lang) {
     case Ground::kNoEvidence:
       return trf(lang, "{}: chance alone may explain that.", "{}：可能只是偶然。", means);
     case Ground::kTooFew:
-      return trf(lang, "{}: with so few, no result could be told from chance.",
-                 "{}：数量太少，任何结果都无法与偶然区分。", means);
+      return trf(lang, "{}: with so few for so many claims, no result could be told from chance.",
+                 "{}：相对于受检结论的数目，数量太少，任何结果都无法与偶然区分。", means);
     case Ground::kOneReading:
       if (claim.test == TestMethod::kPaired) {
         return trf(lang, "{}, on one question: nothing to test.", "{}，只有一题：无法检验。", means);
       }
       return trf(lang, "{}, one reading each: without spread there is nothing to test.",
                  "{}，各只有一次读数：没有波动信息，无法检验。", means);
+    case Ground::kNotComparable:
+      return trf(lang, "Not compared: {}.", "不作比较：{}。", obstacle_text(claim.obstacle, lang));
     case Ground::kNotMeasured:
       break;
   }
@@ -157,9 +166,8 @@ std::string claim_finding(const Claim& claim, Lang lang) {
 std::string claim_test(const Claim& claim, Lang lang) {
   if (!claim.p) {
     const bool is_count = claim.ground == Ground::kCounted || claim.topic == "less_memory";
-    return is_count && claim.ground != Ground::kNotMeasured
-               ? std::string(tr(lang, "a count, no test", "计数，无需检验"))
-               : std::string(tr(lang, "no test", "未检验"));
+    return is_count && claim.has_figures() ? std::string(tr(lang, "a count, no test", "计数，无需检验"))
+                                           : std::string(tr(lang, "no test", "未检验"));
   }
   std::string text =
       claim.test == TestMethod::kPaired
@@ -221,9 +229,12 @@ std::vector<std::string> claim_rules(Lang lang) {
           "A claim is supported where p, by Holm's correction over all claims tested here, is below 0.05 "
           "and the 95 % interval of the difference leaves 0 out. It is not supported where the same holds "
           "for the opposite, or where the interval lies within ±5 % (±0.25 points, ±2 % of right "
-          "answers). Otherwise it is undecided.",
+          "answers): so small a difference is of no account, however certain. Otherwise it is undecided, "
+          "as where the differences are all alike and too few to rule out larger ones.",
           "结论“成立”：按全部受检结论做 Holm 校正后 p < 0.05，且差值的 95 % 区间不含 0。“不成立”：相反的结论"
-          "满足上述条件，或区间完全落在 ±5 %（分数 ±0.25 分，正确率 ±2 %）以内。其余为“无法判定”。")),
+          "满足上述条件，或区间完全落在 ±5 %（分数 ±0.25 分，正确率 ±2 "
+          "%）以内：差异如此之小，再确定也不算优势。其余为"
+          "“无法判定”，包括各项差异完全相同、而数量不足以排除更大差异的情形。")),
       std::string(
           tr(lang,
              "Questions are the unit: several samples of a question are averaged first, since they are not "
@@ -232,6 +243,14 @@ std::vector<std::string> claim_rules(Lang lang) {
              "以题为单位：同一题的多次采样先取平均，因为它们并不独立。配对检验：20 "
              "题以内枚举所有符号翻转，更多则"
              "抽样；区间为按题自助法百分位区间，至少六题才给出。")),
+      std::string(tr(
+          lang,
+          "Not compared are times of runs of different kinds or with different numbers of requests at once, "
+          "figures of tests of other lengths or depths, memory of another context, scores by other rubrics, "
+          "energy of other phases.",
+          "以下情形不作比较：运行类型或同时处理的请求数不同时的用时，长度或深度不同的测试，上下文长度不同时的"
+          "内存，"
+          "不同评分规则的得分，不同阶段的能耗。")),
       std::string(
           tr(lang,
              "The tests speak of these questions, on these machines, in these sessions; not of other ones.",

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <numeric>
 
 #include "report/comparison.h"
@@ -15,6 +17,7 @@ constexpr double kAlpha = 0.05;
 constexpr double kRelativeMargin = 0.05;  // of A's and B's mean: times and rates
 constexpr double kPointsMargin = 0.25;    // of five points
 constexpr double kShareMargin = 0.02;
+constexpr double kPointsSpan = 4;  // from one point to five
 constexpr size_t kMostTypes =
     12;  // with a claim of their own: each claim makes every other one harder to support
 
@@ -101,24 +104,37 @@ const NamedMetric* metric_of(const RunRecord& record, std::string_view name) {
   return at == record.metrics.end() || at->metric.samples.empty() ? nullptr : &*at;
 }
 
-/// From the questions in pairs, else from the samples of a metric that both records have.
-Claim timed_claim(const Comparison& c, std::string_view topic, const FigureOf& figure_of,
-                  std::string_view metric_name, double scale = 1) {
+void keep_from(Claim& claim, Obstacle obstacle) {
+  claim.ground = Ground::kNotComparable;
+  claim.obstacle = obstacle;
+}
+
+/// From the questions that both runs answered.
+Claim paired_claim(const Comparison& c, std::string_view topic, const FigureOf& figure_of) {
   Claim claim = claim_on(topic);
-  const PairedFigures figures = paired_figures(c.pairs, figure_of);
-  if (!figures.empty()) {
-    fill_test(claim, figures.a, figures.b, TestMethod::kPaired);
+  Obstacle obstacle = time_obstacle(*c.a.record, *c.b.record);
+  const bool is_shared = std::any_of(c.pairs.begin(), c.pairs.end(), std::mem_fn(&AnswerPair::is_whole));
+  if (obstacle == Obstacle::kNone && !is_shared) obstacle = Obstacle::kQuestions;
+  if (obstacle != Obstacle::kNone) {
+    keep_from(claim, obstacle);
     return claim;
   }
-  const NamedMetric* a = metric_of(*c.a.record, metric_name);
-  const NamedMetric* b = metric_of(*c.b.record, metric_name);
+  const PairedFigures figures = paired_figures(c.pairs, figure_of);
+  fill_test(claim, figures.a, figures.b, TestMethod::kPaired);
+  return claim;
+}
+
+/// From the samples of a metric that both records have.
+Claim sampled_claim(const Comparison& c, std::string_view topic, std::string_view metric) {
+  Claim claim = claim_on(topic);
+  const NamedMetric* a = metric_of(*c.a.record, metric);
+  const NamedMetric* b = metric_of(*c.b.record, metric);
   if (a == nullptr || b == nullptr) return claim;
-  std::vector<double> of_a = a->metric.samples;
-  std::vector<double> of_b = b->metric.samples;
-  for (std::vector<double>* samples : {&of_a, &of_b}) {
-    for (double& sample : *samples) sample *= scale;
+  if (const Obstacle found = metric_obstacle(*c.a.record, *c.b.record, metric); found != Obstacle::kNone) {
+    keep_from(claim, found);
+    return claim;
   }
-  fill_test(claim, of_a, of_b, TestMethod::kUnpaired);
+  fill_test(claim, a->metric.samples, b->metric.samples, TestMethod::kUnpaired);
   return claim;
 }
 
@@ -127,29 +143,21 @@ bool has_both(const Comparison& c, std::string_view metric) {
 }
 
 void add_speed(const Comparison& c, std::vector<Claim>& claims) {
-  const FigureOf nothing = [](const AnswerRecord&) { return std::optional<double>(); };
   if (!c.pairs.empty()) {
     // A failed answer has no time to its end.
-    claims.push_back(timed_claim(
-        c, "faster_per_question",
-        [](const AnswerRecord& item) {
-          return item.finish_reason == "error" ? std::nullopt : std::optional<double>(item.seconds);
-        },
-        ""));
-    claims.push_back(timed_claim(
-        c, "faster_per_token",
-        [](const AnswerRecord& item) {
-          return item.tpot_s ? std::optional<double>(*item.tpot_s * 1e3) : std::nullopt;
-        },
-        ""));
-    claims.push_back(timed_claim(
-        c, "starts_sooner", [](const AnswerRecord& item) { return item.ttft_s; }, "ttft_s"));
+    claims.push_back(paired_claim(c, "faster_per_question", [](const AnswerRecord& item) {
+      return item.finish_reason == "error" ? std::nullopt : std::optional<double>(item.seconds);
+    }));
+    claims.push_back(paired_claim(c, "faster_per_token", [](const AnswerRecord& item) {
+      return item.tpot_s ? std::optional<double>(*item.tpot_s * 1e3) : std::nullopt;
+    }));
+    claims.push_back(paired_claim(c, "starts_sooner", [](const AnswerRecord& item) { return item.ttft_s; }));
     return;
   }
   for (const auto& [topic, metric] : {std::pair{"starts_sooner", "ttft_s"},
                                       {"decodes_faster", "decode_tokens_per_s"},
                                       {"prefills_faster", "prefill_tokens_per_s"}}) {
-    if (has_both(c, metric)) claims.push_back(timed_claim(c, topic, nothing, metric));
+    if (has_both(c, metric)) claims.push_back(sampled_claim(c, topic, metric));
   }
 }
 
@@ -157,6 +165,12 @@ void add_scores(const Comparison& c, std::vector<Claim>& claims) {
   if (!c.scorer) return;
   const std::string_view topic = c.scorer->kind == ScoreKind::kPoints ? "scores_higher" : "right_more_often";
   const std::map<std::string, PairedFigures> scores = paired_scores(c);
+  Obstacle obstacle = scoring_obstacle(*c.a.record, *c.b.record);
+  if (obstacle == Obstacle::kNone && scores.empty()) obstacle = Obstacle::kQuestions;
+  if (obstacle != Obstacle::kNone) {
+    claims.push_back(claim_on(topic));
+    return keep_from(claims.back(), obstacle);
+  }
   std::vector<std::string> types{""};
   const std::vector<std::string> all = types_of(*c.a.record);
   if (all.size() > 1 && all.size() <= kMostTypes) types.insert(types.end(), all.begin(), all.end());
@@ -169,20 +183,14 @@ void add_scores(const Comparison& c, std::vector<Claim>& claims) {
   }
 }
 
-/// Bytes that were allotted, which no repetition changes: weights as the device holds them, KV cache,
-/// scratch.
-int64_t allotted_bytes(const RunRecord& record) {
-  if (record.memory) {
-    return record.memory->weight_bytes + record.memory->kv_bytes + record.memory->scratch_bytes;
-  }
-  return record.device.weight_bytes > 0 ? record.device.weight_bytes + record.summary.kv_bytes : 0;
-}
-
 void add_memory(const Comparison& c, std::vector<Claim>& claims) {
   Claim claim = claim_on("less_memory");
-  const int64_t a = allotted_bytes(*c.a.record);
-  const int64_t b = allotted_bytes(*c.b.record);
-  if (a > 0 && b > 0) {
+  const int64_t a = memory_of(*c.a.record).allotted_bytes();
+  const int64_t b = memory_of(*c.b.record).allotted_bytes();
+  const Obstacle obstacle = memory_obstacle(*c.a.record, *c.b.record);
+  if (a > 0 && b > 0 && obstacle != Obstacle::kNone) {
+    keep_from(claim, obstacle);
+  } else if (a > 0 && b > 0) {
     claim.mean_a = static_cast<double>(a);
     claim.mean_b = static_cast<double>(b);
     claim.difference = claim.mean_b - claim.mean_a;
@@ -194,35 +202,56 @@ void add_memory(const Comparison& c, std::vector<Claim>& claims) {
   claims.push_back(std::move(claim));
 }
 
-/// J per token of the phase and source that both have; the first in A's order.
-void add_energy(const Comparison& c, std::vector<Claim>& claims) {
-  Claim claim = timed_claim(
-      c, "less_energy", [](const AnswerRecord&) { return std::optional<double>(); }, "joules_per_token");
-  if (claim.test == TestMethod::kNone) {
-    const auto is_measured = [](const EnergyRecord& e) { return e.joules && e.n_tokens > 0; };
-    for (const EnergyRecord& a : c.a.record->energy) {
-      const auto b =
-          std::find_if(c.b.record->energy.begin(), c.b.record->energy.end(), [&](const EnergyRecord& e) {
-            return is_measured(e) && e.phase == a.phase && e.source == a.source;
-          });
-      if (!is_measured(a) || b == c.b.record->energy.end()) continue;
-      claim.mean_a = *a.joules / static_cast<double>(a.n_tokens);
-      claim.mean_b = *b->joules / static_cast<double>(b->n_tokens);
-      claim.difference = claim.mean_b - claim.mean_a;
-      claim.margin = margin_for(claim);
-      claim.n = claim.n_b = 1;
-      claim.ground = Ground::kOneReading;
-      break;
-    }
+/// The first reading of that phase, by that meter or by any.
+const EnergyRecord* energy_of(const RunRecord& record, std::string_view phase,
+                              const std::optional<std::string>& source) {
+  for (const EnergyRecord& energy : record.energy) {
+    if (energy.phase == phase && energy.joules && energy.n_tokens > 0 &&
+        (!source || energy.source == *source))
+      return &energy;
   }
-  claims.push_back(std::move(claim));
+  return nullptr;
+}
+
+/// J per token: the metric's samples, else one reading each of decoding alone, else of a whole eval. A phase
+/// of prompts has hardly any tokens to divide by.
+void add_energy(const Comparison& c, std::vector<Claim>& claims) {
+  claims.push_back(sampled_claim(c, "less_energy", "joules_per_token"));
+  Claim& claim = claims.back();
+  if (claim.ground != Ground::kNotMeasured) return;
+  bool has_a = false, has_b = false;
+  for (const std::string_view phase : {"decode", "eval"}) {
+    const EnergyRecord* a = energy_of(*c.a.record, phase, {});
+    has_a = has_a || a != nullptr;
+    has_b = has_b || energy_of(*c.b.record, phase, {}) != nullptr;
+    const EnergyRecord* b = a == nullptr ? nullptr : energy_of(*c.b.record, phase, a->source);
+    if (b == nullptr) continue;
+    const Obstacle obstacle = metric_obstacle(*c.a.record, *c.b.record, "joules_per_token");
+    if (obstacle != Obstacle::kNone) return keep_from(claim, obstacle);
+    claim.mean_a = *a->joules / static_cast<double>(a->n_tokens);
+    claim.mean_b = *b->joules / static_cast<double>(b->n_tokens);
+    claim.difference = claim.mean_b - claim.mean_a;
+    claim.margin = margin_for(claim);
+    claim.n = claim.n_b = 1;
+    claim.ground = Ground::kOneReading;
+    return;
+  }
+  if (has_a && has_b) keep_from(claim, Obstacle::kPhase);
 }
 
 struct Attempts {
   int64_t n = 0, n_failed = 0;
 };
+int64_t count_in(const OrderedJson& settings, std::string_view name) {
+  const auto at = settings.find(name);
+  return at != settings.end() && at->is_number_integer() ? std::max<int64_t>(at->get<int64_t>(), 0) : 0;
+}
+/// Questions and repeats; of a server's bench the requests, whose answers are not kept.
 Attempts attempts_of(const RunRecord& record) {
-  Attempts attempts{static_cast<int64_t>(record.items.size()), static_cast<int64_t>(record.failures.size())};
+  Attempts attempts{count_in(record.settings, "n_requests"), count_in(record.settings, "n_failed")};
+  if (!record.items.empty()) {
+    attempts = {static_cast<int64_t>(record.items.size()), static_cast<int64_t>(record.failures.size())};
+  }
   if (record.stability) {
     attempts.n += record.stability->n_repeats;
     attempts.n_failed +=
@@ -236,6 +265,7 @@ void add_failures(const Comparison& c, std::vector<Claim>& claims) {
   Claim claim = claim_on("never_failed");
   const Attempts a = attempts_of(*c.a.record);
   const Attempts b = attempts_of(*c.b.record);
+  if (a.n == 0 && b.n == 0) return;  // a bench has nothing that could be counted
   claim.n = a.n;
   claim.n_b = b.n;
   claim.mean_a = static_cast<double>(a.n_failed);
@@ -248,8 +278,8 @@ void add_failures(const Comparison& c, std::vector<Claim>& claims) {
   claims.push_back(std::move(claim));
 }
 
-/// Holm's step-down correction over all claims that were tested.
-void correct(std::vector<Claim>& claims) {
+/// Holm's step-down correction over all claims that were tested: how many there are.
+int64_t correct(std::vector<Claim>& claims) {
   std::vector<Claim*> tested;
   for (Claim& claim : claims) {
     if (claim.p) tested.push_back(&claim);
@@ -261,37 +291,64 @@ void correct(std::vector<Claim>& claims) {
     least = std::max(least, std::min(1.0, *tested[i]->p * static_cast<double>(tested.size() - i)));
     tested[i]->p_holm = least;
   }
+  return static_cast<int64_t>(tested.size());
 }
 
 /// The least p that a paired test of so many pairs can give.
+double least_paired_p(int64_t n) { return std::pow(2.0, 1 - static_cast<double>(std::min<int64_t>(n, 60))); }
+
 double least_p(const Claim& claim) {
-  if (claim.test == TestMethod::kPaired)
-    return std::pow(2.0, 1 - static_cast<double>(std::min<int64_t>(claim.n, 60)));
+  if (claim.test == TestMethod::kPaired) return least_paired_p(claim.n);
   const auto n = static_cast<double>(claim.n);
   const auto m = static_cast<double>(claim.n_b);
   return 2 * std::exp(std::lgamma(n + 1) + std::lgamma(m + 1) - std::lgamma(n + m + 1));
 }
 
+/// From best to worst figure that there can be.
+double span_of(const Claim& claim) {
+  if (claim.unit == "points") return kPointsSpan;
+  return claim.unit == "share" ? 1 : std::numeric_limits<double>::infinity();
+}
+
+/// Whether the interval keeps all differences that matter out. A bootstrap of differences that are all alike
+/// has no width whatever their number: then what matters is the share of others that so many leave possible.
+bool rules_out_more(const Claim& claim) {
+  if (claim.ci95->low < claim.ci95->high) return true;
+  const double share = 1 - std::pow(0.05, 1 / static_cast<double>(std::min(claim.n, claim.n_b)));
+  return share * span_of(claim) <= claim.margin;
+}
+
+void decide(Claim& claim, int64_t n_tested) {
+  claim.verdict = Verdict::kUndecided;
+  const bool leaves_out_zero = claim.ci95 && (claim.ci95->low > 0 || claim.ci95->high < 0);
+  const bool is_small = claim.ci95 && claim.ci95->low >= -claim.margin && claim.ci95->high <= claim.margin;
+  if (is_small) {  // before significance: what is of no account is no advantage, however certain
+    const bool is_shown = rules_out_more(claim);
+    if (is_shown) claim.verdict = Verdict::kNotSupported;
+    claim.ground = is_shown ? Ground::kEquivalent : Ground::kUnvaried;
+  } else if (*claim.p_holm < kAlpha && leaves_out_zero) {
+    const bool b_is_better = (claim.difference > 0) == claim.is_higher_better;
+    claim.verdict = b_is_better ? Verdict::kSupported : Verdict::kNotSupported;
+    claim.ground = b_is_better ? Ground::kTested : Ground::kOpposite;
+  } else {
+    const bool is_few = !claim.ci95 || least_p(claim) * static_cast<double>(n_tested) >= kAlpha;
+    claim.ground = is_few ? Ground::kTooFew : Ground::kNoEvidence;
+  }
+}
+
 }  // namespace
 
 void judge(std::vector<Claim>& claims) {
-  correct(claims);
+  const int64_t n_tested = correct(claims);
   for (Claim& claim : claims) {
-    if (!claim.p) continue;
-    claim.verdict = Verdict::kUndecided;
-    const bool leaves_out_zero = claim.ci95 && (claim.ci95->low > 0 || claim.ci95->high < 0);
-    const bool is_small = claim.ci95 && claim.ci95->low >= -claim.margin && claim.ci95->high <= claim.margin;
-    if (*claim.p_holm < kAlpha && leaves_out_zero) {
-      const bool b_is_better = (claim.difference > 0) == claim.is_higher_better;
-      claim.verdict = b_is_better ? Verdict::kSupported : Verdict::kNotSupported;
-      claim.ground = b_is_better ? Ground::kTested : Ground::kOpposite;
-    } else if (is_small) {
-      claim.verdict = Verdict::kNotSupported;
-      claim.ground = Ground::kEquivalent;
-    } else {
-      claim.ground = !claim.ci95 || least_p(claim) >= kAlpha ? Ground::kTooFew : Ground::kNoEvidence;
-    }
+    if (claim.p) decide(claim, n_tested);
   }
+}
+
+int64_t least_questions(int64_t n_tested) {
+  int64_t n = 1;
+  while (least_paired_p(n) * static_cast<double>(n_tested) >= kAlpha && n < 60) ++n;
+  return n;
 }
 
 std::vector<Claim> claims_of(const Comparison& comparison) {

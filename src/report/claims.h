@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "report/comparability.h"
 #include "report/lang.h"
 #include "report/statistics.h"
 #include "report/table.h"
@@ -18,14 +19,16 @@ enum class Verdict { kSupported, kNotSupported, kUndecided };
 
 /// Why a verdict is as it is.
 enum class Ground {
-  kTested,       ///< supported: p < 0.05 after Holm's correction, and the interval leaves 0 out
-  kOpposite,     ///< not supported: the same holds for the opposite
-  kEquivalent,   ///< not supported: the interval lies within the margin around 0
-  kNoEvidence,   ///< undecided: neither
-  kTooFew,       ///< undecided: with so few pairs no result could reach p < 0.05
-  kOneReading,   ///< undecided: one reading of each run, without spread
-  kNotMeasured,  ///< undecided: a run does not have it
-  kCounted       ///< decided by counts that no repetition changes
+  kTested,         ///< supported: p < 0.05 after Holm's correction, and the interval leaves 0 out
+  kOpposite,       ///< not supported: the same holds for the opposite
+  kEquivalent,     ///< not supported: the interval lies within the margin around 0
+  kNoEvidence,     ///< undecided: neither
+  kTooFew,         ///< undecided: with so few pairs and so many claims no result could reach p < 0.05
+  kUnvaried,       ///< undecided: all differences are alike and small, but too few to rule out larger ones
+  kOneReading,     ///< undecided: one reading of each run, without spread
+  kNotMeasured,    ///< undecided: a run does not have it
+  kNotComparable,  ///< undecided: for the claim's obstacle
+  kCounted         ///< decided by counts that no repetition changes
 };
 
 enum class TestMethod { kNone, kPaired, kUnpaired };
@@ -38,6 +41,7 @@ struct Claim {
   bool is_higher_better = false;
   Verdict verdict = Verdict::kUndecided;
   Ground ground = Ground::kNotMeasured;
+  Obstacle obstacle = Obstacle::kNone;
   TestMethod test = TestMethod::kNone;
   int64_t n = 0, n_b = 0;  ///< pairs; or samples of A and of B
   double mean_a = 0, mean_b = 0;
@@ -45,7 +49,12 @@ struct Claim {
   std::optional<Interval> ci95;
   std::optional<double> p, p_holm;
   double margin = 0;  ///< differences smaller than this are of no account
+
+  bool has_figures() const { return ground != Ground::kNotMeasured && ground != Ground::kNotComparable; }
 };
+
+/// The least number of questions of which a paired test can decide one of `n_tested` claims.
+int64_t least_questions(int64_t n_tested);
 
 /// All claims that these two records give reason to ask about, in the order of the page.
 std::vector<Claim> claims_of(const Comparison& comparison);

@@ -28,6 +28,10 @@ std::string_view name_of(Ground ground) {
       return "no_evidence";
     case Ground::kTooFew:
       return "too_few";
+    case Ground::kUnvaried:
+      return "unvaried";
+    case Ground::kNotComparable:
+      return "not_comparable";
     case Ground::kOneReading:
       return "one_reading";
     case Ground::kNotMeasured:
@@ -50,8 +54,6 @@ std::string_view name_of(TestMethod test) {
                                          : "";
 }
 
-bool is_measured(const Claim& claim) { return claim.ground != Ground::kNotMeasured; }
-
 OrderedJson claim_json(const Claim& claim, const Comparison& comparison) {
   OrderedJson json;
   json["topic"] = claim.topic;
@@ -60,14 +62,16 @@ OrderedJson claim_json(const Claim& claim, const Comparison& comparison) {
                    {"zh", claim_title(claim, comparison, Lang::kZh)}};
   json["verdict"] = name_of(claim.verdict);
   json["ground"] = name_of(claim.ground);
+  json["obstacle"] =
+      claim.obstacle == Obstacle::kNone ? OrderedJson(nullptr) : OrderedJson(name_of(claim.obstacle));
   json["test"] = claim.test == TestMethod::kNone ? OrderedJson(nullptr) : OrderedJson(name_of(claim.test));
   json["unit"] = claim.unit;
   json["is_higher_better"] = claim.is_higher_better;
   json["n"] = claim.n;
   json["n_b"] = claim.n_b;
-  json["mean_a"] = json_of(is_measured(claim) ? Number(claim.mean_a) : std::nullopt);
-  json["mean_b"] = json_of(is_measured(claim) ? Number(claim.mean_b) : std::nullopt);
-  json["difference"] = json_of(is_measured(claim) ? Number(claim.difference) : std::nullopt);
+  json["mean_a"] = json_of(claim.has_figures() ? Number(claim.mean_a) : std::nullopt);
+  json["mean_b"] = json_of(claim.has_figures() ? Number(claim.mean_b) : std::nullopt);
+  json["difference"] = json_of(claim.has_figures() ? Number(claim.difference) : std::nullopt);
   json["ci95"] = json_of(claim.ci95);
   json["p"] = json_of(claim.p);
   json["p_holm"] = json_of(claim.p_holm);
@@ -104,13 +108,14 @@ struct TypePair {
 };
 std::vector<TypePair> scores_in_pairs(const Comparison& comparison) {
   std::vector<TypePair> pairs;
+  std::map<std::string, size_t> place;
   if (!comparison.scorer) return pairs;
   for (const bool is_b : {false, true}) {
     for (TypeScore& score : scores_by_type(*comparison.run(is_b).record, *comparison.scorer)) {
-      auto at =
-          std::find_if(pairs.begin(), pairs.end(), [&](const TypePair& p) { return p.type == score.type; });
-      if (at == pairs.end()) at = pairs.insert(pairs.end(), {score.type, std::nullopt, std::nullopt});
-      (is_b ? at->b : at->a) = std::move(score);
+      const auto [at, is_new] = place.emplace(score.type, pairs.size());
+      if (is_new) pairs.push_back({score.type, std::nullopt, std::nullopt});
+      TypePair& pair = pairs[at->second];
+      (is_b ? pair.b : pair.a) = std::move(score);
     }
   }
   return pairs;
@@ -240,7 +245,7 @@ OrderedJson compare_json(const Comparison& comparison) {
 std::string compare_csv(const Comparison& comparison) {
   std::string text = "kind,name,sample,type,unit,a,b,difference,ci95_low,ci95_high,p,p_holm,verdict\n";
   for (const Claim& claim : comparison.claims) {
-    const bool has_figures = is_measured(claim);
+    const bool has_figures = claim.has_figures();
     text += csv_row({"claim", claim.topic, claim.type, claim.unit, 0,
                      has_figures ? Number(claim.mean_a) : std::nullopt,
                      has_figures ? Number(claim.mean_b) : std::nullopt, claim.ci95, claim.p, claim.p_holm,

@@ -12,7 +12,9 @@
 namespace chaski {
 namespace {
 
-std::string pair_key(const AnswerRecord& item) { return fmt::format("{} {}", item.sample, item.id); }
+std::string pair_key(const AnswerRecord& item) {
+  return fmt::format("{} {}", item.sample, question_key(item));
+}
 
 std::vector<AnswerPair> pair_answers(const RunRecord& a, const RunRecord& b) {
   std::vector<AnswerPair> pairs;
@@ -38,13 +40,14 @@ double mean_of(const std::vector<double>& values) {
 }
 
 /// Facts of a group that tell two runs of the same model apart, best first.
-std::optional<std::string> telling_difference(const Comparison& comparison, bool is_b) {
-  const std::vector<Difference> all = differences(comparison, Lang::kEn);
+std::optional<std::string> telling_difference(const Comparison& comparison, bool is_b, Lang lang) {
+  const std::vector<Difference> all = differences(comparison, lang);
   for (const FactGroup group : {FactGroup::kTemplate, FactGroup::kFormat, FactGroup::kDevice,
                                 FactGroup::kModel, FactGroup::kSettings, FactGroup::kProgram}) {
     for (const Difference& difference : all) {
       if (difference.group != group) continue;
-      const std::string& value = is_b ? difference.b : difference.a;
+      std::string value = is_b ? difference.b : difference.a;
+      if (group == FactGroup::kTemplate && value == "model") value = tr(lang, "model", "模型自带");
       const bool is_setting = group == FactGroup::kTemplate || group == FactGroup::kSettings;
       return short_name(is_setting ? fmt::format("{} {}", difference.title, value) : value, 48);
     }
@@ -52,14 +55,26 @@ std::optional<std::string> telling_difference(const Comparison& comparison, bool
   return std::nullopt;
 }
 
-void name_runs(Comparison& comparison) {
+void name_runs(Comparison& comparison, Lang lang) {
   comparison.a.name = model_name(*comparison.a.record);
   comparison.b.name = model_name(*comparison.b.record);
   if (comparison.a.name != comparison.b.name) return;
-  const auto of_a = telling_difference(comparison, false);
-  const auto of_b = telling_difference(comparison, true);
+  const auto of_a = telling_difference(comparison, false, lang);
+  const auto of_b = telling_difference(comparison, true, lang);
   if (of_a) comparison.a.name += " · " + *of_a;
   if (of_b) comparison.b.name += " · " + *of_b;
+}
+
+/// Ids of the questions that both runs were asked and that have a score in both.
+std::set<std::string> scored_by_both(const Comparison& c) {
+  const auto of_a = question_scores(*c.a.record, *c.scorer);
+  const auto of_b = question_scores(*c.b.record, *c.scorer);
+  std::set<std::string> ids;
+  for (const AnswerPair& pair : c.pairs) {
+    if (!pair.is_whole()) continue;
+    if (of_a.count(pair.a->id) > 0 && of_b.count(pair.a->id) > 0) ids.insert(pair.a->id);
+  }
+  return ids;
 }
 
 std::string list_text(const std::vector<std::string>& parts, Lang lang) {
@@ -150,16 +165,17 @@ std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
   }
   if (differs(FactGroup::kQuestions)) {
     warnings.emplace_back(
-        tr(lang, "The runs did not ask the same questions: only questions with the same id are paired.",
-           "两次运行的题目不同：只配对编号相同的题。"));
+        tr(lang,
+           "The runs did not ask the same questions: only those with the same id and the same text are "
+           "paired.",
+           "两次运行的题目不同：只配对编号与题面都相同的题。"));
   }
   if (differs(FactGroup::kScoring)) {
     warnings.emplace_back(tr(lang, "The answers were scored by different rules: their scores do not compare.",
                              "两边的评分规则不同：分数不可直接比较。"));
   }
-  const auto n_unpaired = std::count_if(c.pairs.begin(), c.pairs.end(), [](const AnswerPair& pair) {
-    return pair.a == nullptr || pair.b == nullptr;
-  });
+  const auto n_unpaired =
+      std::count_if(c.pairs.begin(), c.pairs.end(), [](const AnswerPair& pair) { return !pair.is_whole(); });
   if (n_unpaired > 0) {
     warnings.push_back(trf(lang, "{} of {} answers have no counterpart in the other run.",
                            "{} 个回答（共 {} 个）在另一次运行中没有对应。", n_unpaired, c.pairs.size()));
@@ -167,12 +183,15 @@ std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
   warn_of_length(c, lang, warnings);
   const auto n_questions =
       paired_figures(c.pairs, [](const AnswerRecord&) { return std::optional<double>(0); }).a.size();
+  const auto n_tested =
+      std::count_if(c.claims.begin(), c.claims.end(), [](const Claim& claim) { return claim.p.has_value(); });
   if (n_questions > 0 && n_questions < 20) {
     warnings.push_back(trf(lang,
                            "{} questions are few: only large and steady differences can be told from chance. "
-                           "Below six, none can.",
-                           "只有 {} 道题：只有大而一致的差异才能与偶然区分；少于六题时任何差异都不能。",
-                           n_questions));
+                           "With {} claims tested here, none can below {}.",
+                           "只有 {} 道题：只有大而一致的差异才能与偶然区分；此处检验了 {} 项结论，少于 {} "
+                           "题时任何差异都不能。",
+                           n_questions, n_tested, least_questions(n_tested)));
   }
   return warnings;
 }
@@ -185,7 +204,7 @@ PairedFigures paired_figures(const std::vector<AnswerPair>& pairs, const FigureO
   std::vector<Sums> sums;
   std::unordered_map<std::string, size_t> place;
   for (const AnswerPair& pair : pairs) {
-    if (pair.a == nullptr || pair.b == nullptr) continue;
+    if (!pair.is_whole()) continue;
     const std::optional<double> of_a = figure_of(*pair.a);
     const std::optional<double> of_b = figure_of(*pair.b);
     if (!of_a || !of_b) continue;
@@ -211,8 +230,8 @@ std::map<std::string, PairedFigures> paired_scores(const Comparison& comparison)
   const std::map<std::string, double> of_b = question_scores(*comparison.b.record, *comparison.scorer);
   std::set<std::string> seen;
   for (const AnswerPair& pair : comparison.pairs) {
-    const AnswerRecord& item = pair.any();
-    if (!seen.insert(item.id).second) continue;
+    if (!pair.is_whole() || !seen.insert(pair.a->id).second) continue;
+    const AnswerRecord& item = *pair.a;
     const auto score_a = of_a.find(item.id);
     const auto score_b = of_b.find(item.id);
     if (score_a == of_a.end() || score_b == of_b.end()) continue;
@@ -224,14 +243,16 @@ std::map<std::string, PairedFigures> paired_scores(const Comparison& comparison)
   return figures;
 }
 
-Comparison compare(const RunRecord& a, const RunRecord& b, std::string source_a, std::string source_b) {
+Comparison compare(const RunRecord& a, const RunRecord& b, std::string source_a, std::string source_b,
+                   Lang lang) {
   Comparison comparison;
   comparison.a = {&a, "a", {}, std::move(source_a)};
   comparison.b = {&b, "b", {}, std::move(source_b)};
-  name_runs(comparison);
+  name_runs(comparison, lang);
   comparison.pairs = pair_answers(a, b);
   const RunRecord* records[] = {&a, &b};
   comparison.scorer = main_scorer(records);
+  if (comparison.scorer) comparison.scorer->questions = scored_by_both(comparison);
   const std::string suite = suite_name(a);
   if (!suite.empty() && suite == suite_name(b)) comparison.published = published_for(suite);
   comparison.claims = claims_of(comparison);

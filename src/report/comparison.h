@@ -18,6 +18,7 @@ namespace chaski {
 struct AnswerPair {
   const AnswerRecord* a = nullptr;
   const AnswerRecord* b = nullptr;
+  bool is_whole() const { return a != nullptr && b != nullptr; }
   const AnswerRecord& any() const { return a != nullptr ? *a : *b; }
 };
 
@@ -29,7 +30,7 @@ struct Difference {
 struct Comparison {
   RunView a, b;
   std::vector<AnswerPair> pairs;       ///< in the order of A's items, then B's that A lacks
-  std::optional<ScorerChoice> scorer;  ///< that both have
+  std::optional<ScorerChoice> scorer;  ///< that both have, of the questions that both have scores for
   std::vector<Claim> claims;
   const Published* published = nullptr;  ///< for the suite that both ran
 
@@ -39,9 +40,10 @@ struct Comparison {
   std::string side_name(bool is_b) const;
 };
 
-/// Both records must live as long as the comparison. Sources are how the user named the runs.
+/// Both records must live as long as the comparison. Sources are how the user named the runs; `lang` is of
+/// the names that tell them apart.
 Comparison compare(const RunRecord& a, const RunRecord& b, std::string source_a = {},
-                   std::string source_b = {});
+                   std::string source_b = {}, Lang lang = Lang::kEn);
 
 /// Facts with two values, but those that differ by nature, such as the time.
 std::vector<Difference> differences(const Comparison& comparison, Lang lang);

@@ -71,29 +71,36 @@ std::string tiles_html(Runs runs, const std::optional<ScorerChoice>& scorer, Lan
   std::string tiles;
   if (scorer) {
     const bool is_points = scorer->kind == ScoreKind::kPoints;
-    tiles += tile(runs, is_points ? tr(lang, "mean score", "平均得分") : tr(lang, "right answers", "正确率"),
-                  is_points ? tr(lang, "of 5", "/ 5") : "%", [&](const RunRecord& r) -> Value {
-                    const std::vector<TypeScore> scores = scores_by_type(r, *scorer);
-                    if (scores.empty()) return std::nullopt;
-                    return scores[0].mean * (is_points ? 1 : 100);
-                  });
+    std::string what(is_points ? tr(lang, "mean score", "平均得分") : tr(lang, "right answers", "正确率"));
+    if (scorer->questions) {
+      what += trf(lang, ", {} common questions", "（共同的 {} 题）", scorer->questions->size());
+    }
+    tiles += tile(runs, what, is_points ? tr(lang, "of 5", "/ 5") : "%", [&](const RunRecord& r) -> Value {
+      const std::vector<TypeScore> scores = scores_by_type(r, *scorer);
+      if (scores.empty()) return std::nullopt;
+      return scores[0].mean * (is_points ? 1 : 100);
+    });
   }
-  tiles += tile(
-      runs, tr(lang, "per question", "平均每题"), tr(lang, "s", "秒"),
-      [](const RunRecord& r) -> Value { return r.items.empty() ? std::nullopt : Value(r.summary.mean_s); });
-  tiles += tile(runs, tr(lang, "prefill", "预填充"), tr(lang, "tokens/s", "词元/秒"),
+  tiles += tile(runs, tr(lang, "per question, mean", "每题（平均）"), tr(lang, "s", "秒"),
+                [](const RunRecord& r) { return r.items.empty() ? std::nullopt : r.summary.mean_s; });
+  tiles += tile(runs, tr(lang, "prefill, median", "预填充（中位数）"), tr(lang, "tokens/s", "词元/秒"),
                 [](const RunRecord& r) { return median_of(r, "prefill_tokens_per_s"); });
-  tiles += tile(runs, tr(lang, "decode", "解码"), tr(lang, "tokens/s", "词元/秒"), [](const RunRecord& r) {
-    return r.summary.decode_tokens_per_s ? r.summary.decode_tokens_per_s
-                                         : median_of(r, "decode_tokens_per_s");
-  });
+  // Answers have a mean over all of them, benches the median of their repeats: never one beside the other.
+  const bool is_bench =
+      std::all_of(runs.begin(), runs.end(), [](const RunView& run) { return run.record->items.empty(); });
+  const auto either = [&](std::string_view metric, std::optional<double> RunSummary::*mean) {
+    return [=](const RunRecord& r) { return is_bench ? median_of(r, metric) : r.summary.*mean; };
+  };
   tiles +=
-      tile(runs, tr(lang, "first token after", "首词元延迟"), tr(lang, "s", "秒"), [](const RunRecord& r) {
-        return r.summary.mean_ttft_s ? r.summary.mean_ttft_s : median_of(r, "ttft_s");
-      });
-  tiles += tile(runs, tr(lang, "peak memory", "内存峰值"), "GB", [](const RunRecord& r) -> Value {
-    const int64_t bytes =
-        r.memory && r.memory->peak_rss_bytes > 0 ? r.memory->peak_rss_bytes : r.summary.peak_rss_bytes;
+      tile(runs,
+           is_bench ? tr(lang, "decode, median", "解码（中位数）") : tr(lang, "decode, mean", "解码（平均）"),
+           tr(lang, "tokens/s", "词元/秒"), either("decode_tokens_per_s", &RunSummary::decode_tokens_per_s));
+  tiles += tile(runs,
+                is_bench ? tr(lang, "first token after, median", "首词元延迟（中位数）")
+                         : tr(lang, "first token after, mean", "首词元延迟（平均）"),
+                tr(lang, "s", "秒"), either("ttft_s", &RunSummary::mean_ttft_s));
+  tiles += tile(runs, tr(lang, "memory allotted", "分配的内存"), "GB", [](const RunRecord& r) -> Value {
+    const int64_t bytes = memory_of(r).allotted_bytes();
     return bytes > 0 ? Value(static_cast<double>(bytes) / 1e9) : std::nullopt;
   });
   return tiles.empty() ? "" : fmt::format("<div class=\"tiles\">\n{}</div>\n", tiles);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "report/eval_report.h"
@@ -45,10 +46,11 @@ using SummaryOf = std::map<std::string, TypeScore>;
 
 std::vector<SummaryOf> summaries_of(Runs runs, const ScorerChoice& scorer, std::vector<std::string>& types) {
   std::vector<SummaryOf> all;
+  std::set<std::string> seen;
   for (const RunView& run : runs) {
     SummaryOf& of_run = all.emplace_back();
     for (TypeScore& summary : scores_by_type(*run.record, scorer)) {
-      if (std::find(types.begin(), types.end(), summary.type) == types.end()) types.push_back(summary.type);
+      if (seen.insert(summary.type).second) types.push_back(summary.type);
       of_run.emplace(summary.type, std::move(summary));
     }
   }
@@ -110,7 +112,8 @@ StripChart strips_of(Runs runs, const std::function<std::optional<double>(const 
   chart.series = series_of(runs);
   std::unordered_map<std::string, size_t> questions;
   for (const RunView& run : runs) {
-    for (const AnswerRecord& item : run.record->items) questions.emplace(item.id, questions.size());
+    for (const AnswerRecord& item : run.record->items)
+      questions.emplace(question_key(item), questions.size());
   }
   const bool is_by_question = questions.size() <= kMostRows;
   std::unordered_map<std::string, size_t> place;
@@ -119,7 +122,8 @@ StripChart strips_of(Runs runs, const std::function<std::optional<double>(const 
     for (const AnswerRecord& item : runs[r].record->items) {
       const std::optional<double> value = figure_of(item);
       if (!value || item.finish_reason == "error") continue;
-      const auto [at, is_new] = place.emplace(is_by_question ? item.id : item.type, chart.rows.size());
+      const auto [at, is_new] =
+          place.emplace(is_by_question ? question_key(item) : item.type, chart.rows.size());
       if (is_new) {
         if (chart.rows.size() == kMostRows) {
           place.erase(at);
@@ -177,7 +181,7 @@ void add_published(Runs runs, const Published* published, Lang lang, std::vector
         {std::move(label), {{value, std::nullopt, fmt::format("{:.2f}", value), std::move(look)}}});
   };
   for (const RunView& run : runs) {
-    if (!run.record->items.empty()) add(series_of(run).name, run.record->summary.mean_s, look_of(run));
+    if (run.record->summary.mean_s) add(series_of(run).name, *run.record->summary.mean_s, look_of(run));
   }
   for (const PublishedRun& run : published->runs) {
     if (run.mean_s) add(trf(lang, "published: {}", "已发表数据：{}", run.name), *run.mean_s, "p");
@@ -204,15 +208,11 @@ void add_memory(Runs runs, Lang lang, std::vector<Drawing>& drawings) {
     }
     if (has_value) chart.groups.push_back(std::move(group));
   };
-  add("weights on the device", "权重（设备上）", [](const RunRecord& r) {
-    return r.memory && r.memory->weight_bytes > 0 ? r.memory->weight_bytes : r.device.weight_bytes;
-  });
-  add("KV cache", "KV 缓存", [](const RunRecord& r) {
-    return r.memory && r.memory->kv_bytes > 0 ? r.memory->kv_bytes : r.summary.kv_bytes;
-  });
-  add("peak of the process", "进程峰值", [](const RunRecord& r) {
-    return r.memory && r.memory->peak_rss_bytes > 0 ? r.memory->peak_rss_bytes : r.summary.peak_rss_bytes;
-  });
+  add("weights on the device", "权重（设备上）",
+      [](const RunRecord& r) { return memory_of(r).weight_bytes; });
+  add("KV cache", "KV 缓存", [](const RunRecord& r) { return memory_of(r).kv_bytes; });
+  add("scratch", "临时空间", [](const RunRecord& r) { return memory_of(r).scratch_bytes; });
+  add("all that was allotted", "分配总量", [](const RunRecord& r) { return memory_of(r).allotted_bytes(); });
   chart.description = described(chart, lang);
   if (!chart.groups.empty()) drawings.push_back(draw_bars(chart));
 }

@@ -127,6 +127,18 @@ std::string value_text(const OrderedJson& value) {
 
 std::string side_letter(const RunView& run) { return run.side == "a" ? "A" : run.side == "b" ? "B" : ""; }
 
+MemoryParts memory_of(const RunRecord& record) {
+  const MemoryRecord memory = record.memory.value_or(MemoryRecord());
+  const auto first = [](int64_t measured, int64_t other) { return measured > 0 ? measured : other; };
+  return {first(memory.weight_bytes, record.device.weight_bytes),
+          first(memory.kv_bytes, record.summary.kv_bytes), memory.scratch_bytes,
+          first(memory.peak_rss_bytes, record.summary.peak_rss_bytes)};
+}
+
+std::string question_key(const AnswerRecord& item) {
+  return fmt::format("{} {} {}", item.id.size(), item.id, item.prompt);
+}
+
 std::string model_name(const RunRecord& record) {
   std::string id = record.model.id;
   while (id.size() > 1 && id.back() == '/') id.pop_back();

@@ -45,6 +45,19 @@ std::vector<Fact> facts_of(const RunRecord& record, Lang lang);
 /// A row per fact that any run has, a column per run.
 Table facts_table(std::span<const RunView> runs, Lang lang);
 
+/// Bytes of a run, from the record's memory and else from device and summary; 0: not known.
+struct MemoryParts {
+  int64_t weight_bytes = 0;  ///< as the device holds them
+  int64_t kv_bytes = 0, scratch_bytes = 0, peak_rss_bytes = 0;
+  /// What was asked for and no repetition changes: weights, KV cache, scratch; 0 where the weights are not
+  /// known.
+  int64_t allotted_bytes() const { return weight_bytes > 0 ? weight_bytes + kv_bytes + scratch_bytes : 0; }
+};
+MemoryParts memory_of(const RunRecord& record);
+
+/// What tells a question from every other: its id and its text, since suites number theirs alike.
+std::string question_key(const AnswerRecord& item);
+
 /// Name of the record's model without folders and owners.
 std::string model_name(const RunRecord& record);
 

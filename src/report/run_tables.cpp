@@ -102,7 +102,7 @@ struct QuestionMeans {
 std::unordered_map<std::string, QuestionMeans> question_means(const RunRecord& record) {
   std::unordered_map<std::string, QuestionMeans> means;
   for (const AnswerRecord& item : record.items) {
-    QuestionMeans& of_question = means[item.id];
+    QuestionMeans& of_question = means[question_key(item)];
     if (of_question.first == nullptr) of_question.first = &item;
     of_question.seconds += item.seconds;
     of_question.n_tokens += static_cast<double>(item.n_tokens());
@@ -145,21 +145,34 @@ std::string energy_cell(const EnergyRecord& energy, Lang lang) {
   return text;
 }
 
-/// A metric's name, with its unit where the name does not end in it.
+/// A percentile is said only where a sample lies beyond it.
+bool has_beyond(size_t n, double p) { return static_cast<double>(n) * (1 - p) >= 1 - 1e-9; }
+
+/// "decode_tokens_per_s, n=128, d=512": a metric's name with the test it is of, and with its unit where the
+/// name does not end in it.
 std::string metric_label(const NamedMetric& named) {
   std::string unit = named.unit;
   const size_t slash = unit.find('/');
   if (slash != std::string::npos) unit.replace(slash, 1, "_per_");
-  const size_t bare = named.name.find('@');
+  const size_t bare = std::min(named.name.find('['), named.name.size());
   const std::string name = named.name.substr(0, bare);
+  std::string test = named.name.substr(bare);
+  if (test.size() > 2 && test.back() == ']') test = test.substr(1, test.size() - 2);
+  for (size_t at = test.find(','); at != std::string::npos; at = test.find(',', at + 2)) {
+    test.replace(at, 1, ", ");
+  }
   const bool says_it = unit.empty() || (name.size() > unit.size() && name.ends_with("_" + unit));
-  return says_it ? named.name : fmt::format("{} ({})", named.name, named.unit);
+  const std::string label = says_it ? name : fmt::format("{} ({})", name, named.unit);
+  return test.empty() ? label : fmt::format("{}, {}", label, test);
 }
 
 std::string metric_cell(const NamedMetric& named, bool is_alone) {
   const Metric& m = named.metric;
   std::string text = figure(m.median, m.ci95);
-  if (is_alone) text += fmt::format(" · p90 {} · p99 {}", figure(m.p90), figure(m.p99));
+  for (const auto& [p, value] : {std::pair{90, m.p90}, {99, m.p99}}) {
+    if (is_alone && has_beyond(m.samples.size(), p / 100.0))
+      text += fmt::format(" · p{} {}", p, figure(value));
+  }
   return text + fmt::format(" · n = {}", m.samples.size());
 }
 
@@ -214,24 +227,25 @@ Table speed_table(Runs runs, const Published* published, Lang lang) {
       label("mean per question, s", "平均每题（秒）"),
       [&](const RunRecord& r) { return has_items(r) ? fixed(r.summary.mean_s) : ""; },
       [](const PublishedRun& p) { return fixed(p.mean_s); });
-  // A percentile is read off the answers only where some lie beyond it.
-  for (const auto& [p, n_least] : {std::pair{0.5, size_t{3}}, {0.9, size_t{10}}, {0.99, size_t{100}}}) {
-    table.row(trf(lang, "{:.0f}th percentile, s", "第 {:.0f} 百分位（秒）", p * 100),
-              [share = p, least = n_least](const RunRecord& r) {
-                const std::vector<double> seconds = seconds_of(r);
-                return seconds.size() < least ? std::string() : fixed(percentile(seconds, share));
-              });
+  for (const double p : {0.5, 0.9, 0.99}) {
+    const std::string title =
+        p == 0.5 ? label("median per question, s", "每题中位数（秒）")
+                 : trf(lang, "{:.0f}th percentile per question, s", "每题第 {:.0f} 百分位（秒）", p * 100);
+    table.row(title, [p](const RunRecord& r) {
+      const std::vector<double> seconds = seconds_of(r);
+      return has_beyond(seconds.size(), p) ? fixed(percentile(seconds, p)) : std::string();
+    });
   }
   table.row(label("mean TTFT, s", "平均首词元延迟（秒）"), [](const RunRecord& r) {
     return r.summary.mean_ttft_s ? figure(*r.summary.mean_ttft_s) : std::string();
   });
-  table.row(label("time per token, ms", "每词元时间（毫秒）"), [](const RunRecord& r) {
+  table.row(label("mean time per token, ms", "平均每词元时间（毫秒）"), [](const RunRecord& r) {
     return r.summary.tpot_s ? figure(*r.summary.tpot_s * 1e3) : std::string();
   });
-  table.row(label("decode, tokens/s", "解码（词元/秒）"), [](const RunRecord& r) {
+  table.row(label("mean decode rate, tokens/s", "平均解码速度（词元/秒）"), [](const RunRecord& r) {
     return r.summary.decode_tokens_per_s ? figure(*r.summary.decode_tokens_per_s) : std::string();
   });
-  table.row(label("answer characters/s", "回答字符/秒"), characters_per_s);
+  table.row(label("mean answer characters/s", "平均每秒回答字符"), characters_per_s);
   table.row(label("prompt tokens", "提示词元数"), [&](const RunRecord& r) {
     return has_items(r) ? fmt::format("{}", r.summary.n_prompt_tokens) : "";
   });
@@ -264,9 +278,10 @@ Table questions_table(Runs runs, const std::optional<ScorerChoice>& scorer, cons
   std::set<std::string> seen;
   for (const RunView& run : runs) {
     means.push_back(question_means(*run.record));
-    scores.push_back(scorer ? question_scores(*run.record, *scorer) : std::map<std::string, double>());
+    scores.push_back(scorer ? question_scores(*run.record, {scorer->scorer, scorer->kind})
+                            : std::map<std::string, double>());
     for (const AnswerRecord& item : run.record->items) {
-      if (seen.insert(item.id).second) questions.push_back(&item);
+      if (seen.insert(question_key(item)).second) questions.push_back(&item);
     }
   }
   for (const RunView& run : runs) column(column_of(run, tr(lang, "seconds", "用时（秒）")), run.side);
@@ -284,16 +299,15 @@ Table questions_table(Runs runs, const std::optional<ScorerChoice>& scorer, cons
     const auto add = [&](const std::function<std::string(size_t)>& cell) {
       for (size_t i = 0; i < runs.size(); ++i) row.push_back(cell(i));
     };
+    const std::string key = question_key(*question);
+    add([&](size_t i) { return means[i].count(key) > 0 ? fixed(means[i][key].seconds) : std::string("–"); });
     add([&](size_t i) {
-      return means[i].count(question->id) > 0 ? fixed(means[i][question->id].seconds) : std::string("–");
-    });
-    add([&](size_t i) {
-      return means[i].count(question->id) > 0 ? figure(means[i][question->id].n_tokens) : std::string("–");
+      return means[i].count(key) > 0 ? figure(means[i][key].n_tokens) : std::string("–");
     });
     if (scorer) {
       add([&](size_t i) {
         const auto at = scores[i].find(question->id);
-        return at == scores[i].end() ? std::string("–") : figure(at->second);
+        return at == scores[i].end() || means[i].count(key) == 0 ? std::string("–") : figure(at->second);
       });
     }
     for (size_t i = 0; published != nullptr && i < published->runs.size(); ++i) {
@@ -314,10 +328,11 @@ Table scores_table(Runs runs, const ScorerChoice& scorer, Lang lang) {
                runs, nullptr, lang);
   std::map<const RunRecord*, std::map<std::string, TypeScore>> summaries;
   std::vector<std::string> types{""};
+  std::set<std::string> seen{""};
   for (const RunView& run : runs) {
     for (const TypeScore& summary : scores_by_type(*run.record, scorer)) {
       summaries[run.record].emplace(summary.type, summary);
-      if (std::find(types.begin(), types.end(), summary.type) == types.end()) types.push_back(summary.type);
+      if (seen.insert(summary.type).second) types.push_back(summary.type);
     }
   }
   for (const std::string& type : types) {
@@ -339,6 +354,11 @@ Table scores_table(Runs runs, const ScorerChoice& scorer, Lang lang) {
       tr(lang,
          "Mean over questions, 95 % bootstrap interval over questions in brackets (from six questions on).",
          "按题平均；括号内为按题自助法 95 % 区间（至少六题）。")));
+  if (scorer.questions) {
+    table.note(std::string(
+        tr(lang, "Of the questions that both runs have a score for; one that failed has the least.",
+           "只计两次运行都有得分的题；失败的题得最低分。")));
+  }
   return table.take();
 }
 
@@ -376,16 +396,14 @@ Table memory_table(Runs runs, Lang lang) {
     });
   };
   row("weights as stored", "权重（文件）", [](const RunRecord& r) { return r.model.weight_bytes; });
-  row("weights on the device", "权重（设备上）", [](const RunRecord& r) {
-    return r.memory && r.memory->weight_bytes > 0 ? r.memory->weight_bytes : r.device.weight_bytes;
-  });
-  row("KV cache", "KV 缓存", [](const RunRecord& r) {
-    return r.memory && r.memory->kv_bytes > 0 ? r.memory->kv_bytes : r.summary.kv_bytes;
-  });
-  row("scratch", "临时空间", [](const RunRecord& r) { return r.memory ? r.memory->scratch_bytes : 0; });
-  row("peak of the process (RSS)", "进程峰值（RSS）", [](const RunRecord& r) {
-    return r.memory && r.memory->peak_rss_bytes > 0 ? r.memory->peak_rss_bytes : r.summary.peak_rss_bytes;
-  });
+  row("weights on the device", "权重（设备上）",
+      [](const RunRecord& r) { return memory_of(r).weight_bytes; });
+  row("KV cache", "KV 缓存", [](const RunRecord& r) { return memory_of(r).kv_bytes; });
+  row("scratch", "临时空间", [](const RunRecord& r) { return memory_of(r).scratch_bytes; });
+  row("allotted: these three", "分配总量（以上三项）",
+      [](const RunRecord& r) { return memory_of(r).allotted_bytes(); });
+  row("peak of the process (RSS)", "进程峰值（RSS）",
+      [](const RunRecord& r) { return memory_of(r).peak_rss_bytes; });
   row("device memory", "设备内存",
       [](const RunRecord& r) { return r.memory ? r.memory->device_bytes.value_or(0) : 0; });
   return table.take();

@@ -58,6 +58,7 @@ std::map<std::string, double> question_scores(const RunRecord& record, const Sco
   std::map<std::string, std::vector<double>> by_question;
   for (const ScoreRecord& score : record.scores) {
     if (score.scorer != choice.scorer) continue;
+    if (choice.questions && choice.questions->count(score.id) == 0) continue;
     if (const auto value = value_of(score, choice.kind)) by_question[score.id].push_back(*value);
   }
   std::map<std::string, double> means;
@@ -78,7 +79,8 @@ TypeScore mean_score(std::string type, const std::vector<double>& scores) {
   TypeScore summary{std::move(type), static_cast<int64_t>(scores.size()), 0, std::nullopt};
   if (scores.empty()) return summary;
   summary.mean = mean_of(scores);
-  if (scores.size() >= kLeastForInterval) summary.ci95 = bootstrap_interval(scores, mean_of);
+  if (scores.size() >= kLeastForInterval)
+    summary.ci95 = bootstrap_interval(scores, mean_of, 0.95, resamples_for(scores.size()));
   return summary;
 }
 

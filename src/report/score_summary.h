@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ enum class ScoreKind { kPoints, kRight };
 struct ScorerChoice {
   std::string scorer;
   ScoreKind kind = ScoreKind::kPoints;
+  /// Ids of the questions that count; nothing: all of a record.
+  std::optional<std::set<std::string>> questions = {};
 };
 /// Whether a judge model gave it.
 bool is_judges(const ScoreRecord& score);

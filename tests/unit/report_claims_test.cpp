@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "report/compare_html.h"
 #include "report/comparison.h"
+#include "report/run_tables.h"
 #include "report_fixture.h"
 
 namespace chaski {
@@ -83,15 +85,144 @@ TEST(Claims, WhatIsFasterTheOtherWayRoundIsNotSupportedAndSaysSo) {
   EXPECT_THAT(claim_finding(claim, Lang::kZh), HasSubstr("A 每词元用时更短"));
 }
 
-TEST(Claims, EqualRunsAreToldFromUndecidedOnes) {
-  const RunRecord a = simulated({"a", 40, 10, 20, 1, 1});
-  const RunRecord b = simulated({"b", 40, 10, 20, 1, 1});
+TEST(Claims, RunsThatHardlyDifferAreToldFromUndecidedOnes) {
+  const RunRecord a = simulated({"a", 100, 10, 20, 1, 1});
+  const RunRecord b = simulated({"b", 100, 10, 20, 1, 2});
   const Comparison comparison = compare(a, b);
-  for (const char* topic : {"faster_per_question", "scores_higher", "less_memory"}) {
+  for (const char* topic : {"faster_per_question", "faster_per_token", "less_memory"}) {
     const Claim claim = claim_about(comparison, topic);
     EXPECT_EQ(claim.verdict, Verdict::kNotSupported) << topic;
     EXPECT_EQ(claim.ground, Ground::kEquivalent) << topic;
   }
+}
+
+/// Scores that are equal question by question: so many leave 1 − 0.05^(1/n) of others possible, and a
+/// question may differ by four points, or by one right answer.
+TEST(Claims, ScoresThatNeverDifferRuleLargerDifferencesOutOnlyInLargeNumbers) {
+  for (const auto& [n, ground] : {std::pair{size_t{6}, Ground::kUnvaried},
+                                  {size_t{20}, Ground::kUnvaried},
+                                  {size_t{40}, Ground::kUnvaried},  // 0.072 × 4 points > 0.25
+                                  {size_t{60}, Ground::kEquivalent}}) {
+    const RunRecord a = simulated({"a", n, 10, 20, 1, 1});
+    const RunRecord b = simulated({"b", n, 10, 20, 1, 2});
+    const Claim claim = claim_about(compare(a, b), "scores_higher");
+    ASSERT_TRUE(claim.ci95);
+    EXPECT_EQ(claim.ci95->low, claim.ci95->high);
+    EXPECT_EQ(claim.ground, ground) << n;
+    EXPECT_EQ(claim.verdict == Verdict::kUndecided, ground == Ground::kUnvaried) << n;
+    if (ground == Ground::kUnvaried) {
+      EXPECT_THAT(claim_finding(claim, Lang::kEn), Not(HasSubstr("is ruled out"))) << n;
+    }
+  }
+}
+
+TEST(Claims, TimesThatNeverDifferHaveNoBoundWhateverTheirNumber) {
+  const RunRecord a = simulated({"a", 40});
+  const Comparison comparison = compare(a, a);
+  EXPECT_EQ(claim_about(comparison, "faster_per_question").verdict, Verdict::kUndecided);
+  EXPECT_EQ(claim_about(comparison, "faster_per_question").ground, Ground::kUnvaried);
+}
+
+TEST(Claims, ACertainButNegligibleDifferenceIsNoAdvantage) {
+  const RunRecord a = simulated({"a", 30});
+  RunRecord b = a;
+  for (size_t i = 0; i < b.items.size(); ++i) {
+    b.items[i].seconds *= 0.99 - 0.001 * uniform01(7, 0, i);  // 1 % faster, every time
+  }
+  const Claim claim = claim_about(compare(a, b), "faster_per_question");
+  EXPECT_LT(*claim.p_holm, 0.05);
+  EXPECT_LT(claim.ci95->high, 0);
+  EXPECT_EQ(claim.verdict, Verdict::kNotSupported);
+  EXPECT_EQ(claim.ground, Ground::kEquivalent);
+}
+
+TEST(Claims, OneModelMeasuredTwiceIsNotBetterThanItself) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    const RunRecord a = simulated({"a", 20, 10, 20, 0.5, seed});
+    RunRecord b = a;
+    for (size_t i = 0; i < b.items.size(); ++i) {  // the second run of a machine that has warmed up
+      b.items[i].seconds *= 0.98 + 0.02 * uniform01(seed, 8, i);
+      *b.items[i].tpot_s *= 0.98 + 0.02 * uniform01(seed, 9, i);
+    }
+    for (const Claim& claim : compare(a, b).claims) {
+      if (!claim.p) continue;
+      EXPECT_NE(claim.verdict, Verdict::kSupported) << claim.topic << " seed " << seed;
+      EXPECT_NE(claim.ground, Ground::kOpposite) << claim.topic << " seed " << seed;
+    }
+  }
+}
+
+TEST(Claims, SoFewThatTheNumberOfClaimsForbidsADecisionAreCalledTooFew) {
+  std::vector<Claim> claims(6);
+  for (Claim& claim : claims) {
+    claim.p = 0.03125;  // the least of six pairs
+    claim.ci95 = Interval{1, 2};
+    claim.n = claim.n_b = 6;
+    claim.test = TestMethod::kPaired;
+  }
+  judge(claims);
+  EXPECT_EQ(claims[0].ground, Ground::kTooFew);
+  EXPECT_EQ(least_questions(1), 6);
+  EXPECT_EQ(least_questions(6), 8);  // 6 · 2^−7 < 0.05
+  const RunRecord run = simulated({"a", 7});
+  EXPECT_THAT(comparison_warnings(compare(run, run), Lang::kEn),
+              testing::Contains(HasSubstr("With 6 claims tested here, none can below 8")));
+}
+
+TEST(Claims, WhatDoesNotCompareIsUndecidedAndSaysWhy) {
+  const RunRecord a = simulated({"a", 20, 10, 20, 0.1, 1});
+  const auto check = [&](const RunRecord& b, std::initializer_list<const char*> topics, Obstacle obstacle) {
+    const Comparison comparison = compare(a, b);
+    for (const char* topic : topics) {
+      const Claim claim = claim_about(comparison, topic);
+      EXPECT_EQ(claim.verdict, Verdict::kUndecided) << topic;
+      EXPECT_EQ(claim.ground, Ground::kNotComparable) << topic;
+      EXPECT_EQ(claim.obstacle, obstacle) << topic;
+      EXPECT_FALSE(claim.p) << topic;
+      EXPECT_THAT(claim_finding(claim, Lang::kEn),
+                  HasSubstr(std::string(obstacle_text(obstacle, Lang::kEn))));
+      EXPECT_THAT(claim_finding(claim, Lang::kZh),
+                  HasSubstr(std::string(obstacle_text(obstacle, Lang::kZh))));
+    }
+  };
+  RunRecord b = simulated({"b", 20, 5, 10, 1.0, 2});
+  b.settings["batch"] = 1;
+  EXPECT_EQ(claim_about(compare(a, b), "faster_per_token").verdict, Verdict::kSupported);
+  b.settings["batch"] = 8;
+  check(b, {"faster_per_question", "faster_per_token", "starts_sooner", "less_memory"}, Obstacle::kBatch);
+  EXPECT_EQ(claim_about(compare(a, b), "scores_higher").verdict, Verdict::kSupported);
+  b.settings["batch"] = 1;
+  b.settings["context"] = 8192;
+  check(b, {"less_memory"}, Obstacle::kContext);
+  b.scoring["rubric"] = {{"sha256", "22"}};
+  check(b, {"scores_higher"}, Obstacle::kScoring);
+  b = simulated_bench("b", 60, 8, 2);
+  check(b, {"faster_per_question", "less_memory"}, Obstacle::kKind);
+  b = simulated({"b", 20, 5, 10, 1.0, 2});
+  for (AnswerRecord& item : b.items) item.prompt += " again";
+  b.metrics = {{"ttft_s", "s", false, 0, summarize({1, 2, 3})}};
+  check(b, {"faster_per_question", "starts_sooner", "scores_higher"}, Obstacle::kQuestions);
+}
+
+TEST(Claims, BenchesOfOtherLengthsOrDepthsDoNotCompare) {
+  RunRecord a = simulated_bench("a", 40, 8, 1);
+  RunRecord b = simulated_bench("b", 60, 8, 2);
+  const auto tests_of_depth = [](int64_t depth) {
+    OrderedJson tests = OrderedJson::array();
+    tests.push_back({{"kind", "prefill"}, {"n_prompt", 512}, {"depth", depth}, {"at", ""}});
+    tests.push_back({{"kind", "decode"}, {"n_gen", 128}, {"depth", depth}, {"at", ""}});
+    tests.push_back({{"kind", "decode"}, {"n_gen", 128}, {"depth", 4096}, {"at", "[d=4096]"}});
+    return tests;
+  };
+  a.settings["tests"] = b.settings["tests"] = tests_of_depth(0);
+  EXPECT_EQ(claim_about(compare(a, b), "decodes_faster").verdict, Verdict::kSupported);
+  b.settings["tests"][0]["n_prompt"] = 64;  // which the metric is not of
+  EXPECT_EQ(claim_about(compare(a, b), "decodes_faster").verdict, Verdict::kSupported);
+  b.settings["tests"] = tests_of_depth(1024);
+  EXPECT_EQ(claim_about(compare(a, b), "decodes_faster").obstacle, Obstacle::kTest);
+  b = simulated_bench("b", 60, 8, 2);
+  b.settings = {{"n_prompt", 64}, {"n_gen", 128}, {"concurrency", 1}};
+  EXPECT_EQ(claim_about(compare(a, b), "decodes_faster").obstacle, Obstacle::kTest);
 }
 
 TEST(Claims, TheOrderOfTheRunsDoesNotMatter) {
@@ -159,7 +290,7 @@ TEST(Claims, EachClaimShownMakesTheOthersHarderToSupport) {
   for (Claim& claim : claims) {
     claim.difference = 1.5;
     claim.is_higher_better = true;
-    claim.n = 30;
+    claim.n = claim.n_b = 30;
     claim.test = TestMethod::kPaired;
   }
   judge(claims);
@@ -174,7 +305,7 @@ TEST(Claims, AnIntervalThatHoldsZeroKeepsASmallPFromDeciding) {
   std::vector<Claim> claims(1);
   claims[0].p = 0.001;
   claims[0].ci95 = Interval{-0.1, 3};
-  claims[0].n = 30;
+  claims[0].n = claims[0].n_b = 30;
   claims[0].test = TestMethod::kPaired;
   judge(claims);
   EXPECT_EQ(claims[0].verdict, Verdict::kUndecided);
@@ -201,6 +332,20 @@ TEST(Claims, EnergyFromOneReadingEachOrFromNoneIsUndecided) {
   EXPECT_EQ(claim.ground, Ground::kOneReading);
   EXPECT_EQ(claim.verdict, Verdict::kUndecided);
   EXPECT_DOUBLE_EQ(claim.mean_b, 0.05);
+  b.energy[0].phase = "prefill";
+  EXPECT_EQ(claim_about(compare(a, b), "less_energy").ground, Ground::kNotMeasured);
+  b.energy[0].phase = "decode";
+  EXPECT_EQ(claim_about(compare(a, b), "less_energy").obstacle, Obstacle::kPhase);
+}
+
+TEST(Claims, EnergyPerTokenHasATestWhereItWasMeasuredSeveralTimes) {
+  RunRecord a = simulated_bench("a", 40, 8, 1);
+  RunRecord b = simulated_bench("b", 40, 8, 1);
+  a.metrics.push_back({"joules_per_token", "J", false, 0, summarize({2, 2.1, 2.2, 2, 2.1, 2.2, 2.05, 2.15})});
+  b.metrics.push_back({"joules_per_token", "J", false, 0, summarize({1, 1.1, 1.2, 1, 1.1, 1.2, 1.05, 1.15})});
+  const Claim claim = claim_about(compare(a, b), "less_energy");
+  EXPECT_EQ(claim.test, TestMethod::kUnpaired);
+  EXPECT_EQ(claim.verdict, Verdict::kSupported);
 }
 
 TEST(Claims, NoFailureSeenIsSupportedWithTheRateThatItLeavesPossible) {
@@ -211,6 +356,21 @@ TEST(Claims, NoFailureSeenIsSupportedWithTheRateThatItLeavesPossible) {
   EXPECT_THAT(claim_finding(clean, Lang::kEn), HasSubstr("45.1 %"));
   b.failures = {{"2", 0, ErrorCode::kDevice, "lost"}};
   EXPECT_EQ(claim_about(compare(a, b), "never_failed").verdict, Verdict::kNotSupported);
+}
+
+TEST(Claims, RequestsOfAServersBenchAreAttemptsAndOtherBenchesHaveNone) {
+  RunRecord a = simulated_bench("a", 40, 8, 1);
+  RunRecord b = simulated_bench("b", 40, 8, 1);
+  for (const Claim& claim : compare(a, b).claims) EXPECT_NE(claim.topic, "never_failed");
+  a.settings["n_requests"] = 20;
+  a.settings["n_failed"] = 0;
+  EXPECT_EQ(claim_about(compare(a, b), "never_failed").ground, Ground::kNotMeasured);
+  b.settings = a.settings;
+  EXPECT_EQ(claim_about(compare(a, b), "never_failed").verdict, Verdict::kSupported);
+  EXPECT_EQ(claim_about(compare(a, b), "never_failed").n, 20);
+  b.settings["n_failed"] = 3;
+  EXPECT_EQ(claim_about(compare(a, b), "never_failed").verdict, Verdict::kNotSupported);
+  EXPECT_EQ(claim_about(compare(a, b), "never_failed").mean_b, 3);
 }
 
 TEST(Claims, AMemoryClaimIsACount) {
@@ -242,6 +402,7 @@ TEST(Comparison, RunsOfOneModelAreNamedByWhatTellsThemApart) {
   const Comparison comparison = compare(a, b);
   EXPECT_EQ(comparison.a.name, "toy · template model");
   EXPECT_EQ(comparison.b.name, "toy · template raw:{prompt}");
+  EXPECT_EQ(compare(a, b, "", "", Lang::kZh).a.name, "toy · 对话模板 模型自带");
 }
 
 TEST(Comparison, QuestionsArePairedByIdAndSampleWhateverTheirOrder) {
@@ -253,6 +414,59 @@ TEST(Comparison, QuestionsArePairedByIdAndSampleWhateverTheirOrder) {
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(comparison.pairs[i].a->id, comparison.pairs[i].b->id);
   EXPECT_EQ(comparison.pairs[4].a, nullptr);
   EXPECT_THAT(comparison_warnings(comparison, Lang::kEn), testing::Contains(HasSubstr("1 of 5 answers")));
+}
+
+TEST(Comparison, AnswersToDifferentTextsUnderOneIdAreNotPaired) {
+  const RunRecord a = simulated({"a", 8});
+  RunRecord b = simulated({"b", 8});
+  for (AnswerRecord& item : b.items) {
+    if (item.id != "1") item.prompt = "Question " + item.id;
+  }
+  const Comparison comparison = compare(a, b);
+  EXPECT_EQ(comparison.pairs.size(), 15u);
+  EXPECT_EQ(claim_about(comparison, "faster_per_question").n, 1);
+  EXPECT_EQ(claim_about(comparison, "scores_higher").n, 1);
+  EXPECT_THAT(comparison_warnings(comparison, Lang::kEn), testing::Contains(HasSubstr("14 of 15 answers")));
+  const Table questions = questions_table(comparison.runs(), comparison.scorer, nullptr, Lang::kEn);
+  EXPECT_EQ(questions.rows.size(), 15u);
+}
+
+TEST(Comparison, ScoresAreShownOfTheQuestionsThatBothRunsHaveScoresFor) {
+  RunRecord a = simulated({"a", 20, 10, 20, 0, 1});
+  const RunRecord b = simulated({"b", 20, 10, 20, 1, 2});
+  a.scores.resize(12);  // eight could not be run
+  const Comparison comparison = compare(a, b);
+  ASSERT_TRUE(comparison.scorer && comparison.scorer->questions);
+  EXPECT_EQ(comparison.scorer->questions->size(), 12u);
+  const Table scores = scores_table(comparison.runs(), *comparison.scorer, Lang::kEn);
+  EXPECT_EQ(scores.rows[0][1], "1.00 (1.00 – 1.00) · n = 12");
+  EXPECT_EQ(scores.rows[0][2], "5.00 (5.00 – 5.00) · n = 12");
+  EXPECT_EQ(claim_about(comparison, "scores_higher").n, 12);
+  EXPECT_THAT(compare_html(comparison, Lang::kEn), HasSubstr("mean score, 12 common questions"));
+  EXPECT_THAT(compare_html(comparison, Lang::kZh), HasSubstr("平均得分（共同的 12 题）"));
+}
+
+TEST(Comparison, MemoryOnTheTileIsTheClaims) {
+  RunRecord a = simulated({"a", 5});
+  a.memory = MemoryRecord{1'000'000'000, 200'000'000, 34'000'000, 3'000'000'000, std::nullopt};
+  const Comparison comparison = compare(a, a);
+  EXPECT_DOUBLE_EQ(claim_about(comparison, "less_memory").mean_a, 1.234e9);
+  const std::string page = compare_html(comparison, Lang::kEn);
+  EXPECT_THAT(page,
+              HasSubstr("memory allotted</div><div class=\"figure\"><span class=\"side a\">A</span>1.23"));
+  EXPECT_THAT(page, HasSubstr("3.000 GB"));  // the peak of the process, in the table
+}
+
+TEST(Comparison, MetricsAreNamedByTheirTestAndPercentilesNeedSamplesBeyondThem) {
+  RunRecord run = simulated_bench("a", 40, 12, 1);
+  run.metrics.push_back(run.metrics[0]);
+  run.metrics[1].name = "decode_tokens_per_s[n=128,d=512]";
+  const RunView view{&run, "", "a", ""};
+  const Table table = metrics_table({&view, 1}, Lang::kEn);
+  EXPECT_EQ(table.rows[0][0], "decode_tokens_per_s");
+  EXPECT_EQ(table.rows[1][0], "decode_tokens_per_s, n=128, d=512");
+  EXPECT_THAT(table.rows[0][1], HasSubstr("p90"));
+  EXPECT_THAT(table.rows[0][1], Not(HasSubstr("p99")));  // of twelve samples
 }
 
 TEST(Comparison, PublishedFiguresStandBesideTheReviewsSuiteAlone) {
