@@ -1,5 +1,8 @@
 #include "report/compare_markdown.h"
 
+#include <map>
+#include <utility>
+
 #include "report/eval_report.h"
 #include "report/figures.h"
 #include "report/run_tables.h"
@@ -35,10 +38,20 @@ std::string bullets(const std::vector<std::string>& sentences) {
   return text;
 }
 
-std::string scores_line(const RunRecord& record, const AnswerRecord& item, Lang lang) {
+/// A record's scores by id and sample.
+using ScoresOf = std::multimap<std::pair<std::string, int64_t>, const ScoreRecord*>;
+
+ScoresOf scores_of(const RunRecord& record) {
+  ScoresOf scores;
+  for (const ScoreRecord& score : record.scores) scores.emplace(std::pair{score.id, score.sample}, &score);
+  return scores;
+}
+
+std::string scores_line(const ScoresOf& scores, const AnswerRecord& item, Lang lang) {
   std::string text;
-  for (const ScoreRecord& score : record.scores) {
-    if (score.id != item.id || score.sample != item.sample) continue;
+  const auto [first, last] = scores.equal_range({item.id, item.sample});
+  for (auto at = first; at != last; ++at) {
+    const ScoreRecord& score = *at->second;
     text += fmt::format(" · {} {}", score.scorer,
                         score.score        ? fmt::format("{}/5", *score.score)
                         : score.is_correct ? std::string(*score.is_correct ? tr(lang, "right", "正确")
@@ -48,13 +61,12 @@ std::string scores_line(const RunRecord& record, const AnswerRecord& item, Lang 
   return text;
 }
 
-std::string answer_block(const RunView& run, const AnswerRecord* item, Lang lang) {
+std::string answer_block(const RunView& run, const AnswerRecord* item, const ScoresOf& scores, Lang lang) {
   if (item == nullptr)
     return fmt::format("**{}** {}\n\n", side_letter(run), tr(lang, "was not asked", "没有提问"));
   const std::string_view shown = clip_utf8(item->answer, kMostAnswerBytes);
-  std::string text =
-      fmt::format("**{}** {}\n\n", side_letter(run),
-                  inline_text(answer_figures(*item, lang) + scores_line(*run.record, *item, lang)));
+  std::string text = fmt::format("**{}** {}\n\n", side_letter(run),
+                                 inline_text(answer_figures(*item, lang) + scores_line(scores, *item, lang)));
   text += item->answer.empty() ? fmt::format("*{}*\n", tr(lang, "no text", "没有文字"))
                                : markdown_fence(visible_text(shown));
   if (shown.size() < item->answer.size()) {
@@ -65,6 +77,8 @@ std::string answer_block(const RunView& run, const AnswerRecord* item, Lang lang
 }
 
 std::string answers_section(const Comparison& comparison, Lang lang) {
+  const ScoresOf of_a = scores_of(*comparison.a.record);
+  const ScoresOf of_b = scores_of(*comparison.b.record);
   std::string text;
   size_t n = 0;
   for (const AnswerPair& pair : comparison.pairs) {
@@ -79,7 +93,7 @@ std::string answers_section(const Comparison& comparison, Lang lang) {
                     inline_text(item.sample > 0 ? fmt::format("{}.{}", item.id, item.sample + 1) : item.id),
                     inline_text(type_title(*comparison.a.record, item.type, lang)),
                     markdown_fence(visible_text(clip_utf8(item.prompt, kMostAnswerBytes))));
-    text += answer_block(comparison.a, pair.a, lang) + answer_block(comparison.b, pair.b, lang);
+    text += answer_block(comparison.a, pair.a, of_a, lang) + answer_block(comparison.b, pair.b, of_b, lang);
   }
   return text;
 }
