@@ -108,6 +108,14 @@ class BenchTest(unittest.TestCase):
         synthetic = json.loads(chaski("bench", TINY, *SHORT, "--loads", "1", "-o", "json")[0])[0]
         self.assertIn("load_not_cold", [warning["code"] for warning in synthetic["warnings"]])
 
+    def test_a_peak_of_memory_is_not_that_of_the_process_that_started_it(self):
+        ballast = bytearray(800 << 20)
+        ballast[::4096] = b"x" * len(ballast[::4096])
+        loaded = json.loads(chaski("load-probe", TINY)[0])
+        self.assertGreater(loaded["peak_rss_bytes"], 1 << 20)
+        self.assertLess(loaded["peak_rss_bytes"], len(ballast) // 2)
+        self.assertLess(bench(TINY)[0]["memory"]["peak_rss_bytes"], len(ballast) // 2)
+
     def test_a_profile_lists_ops_by_phase_with_bytes_and_time(self):
         ops = bench(TINY, "--profile")[0]["ops"]
         self.assertEqual({op["phase"] for op in ops}, {"prefill", "decode"})

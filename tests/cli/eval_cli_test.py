@@ -199,6 +199,39 @@ class EvalTest(unittest.TestCase):
             self.assertEqual(energy["phase"], "eval")
             self.assertTrue(energy["joules"] is not None or energy["why_not"])
 
+    def deep_model(self, n_layers):
+        """The tiny model with its first layer again and again."""
+        small, deep = self.home / "tiny.gguf", self.home / "deep"
+        self.chaski("convert", TINY, small)
+        self.chaski("convert", small, deep)
+        config = json.loads((deep / "config.json").read_text())
+        (deep / "config.json").write_text(json.dumps({**config, "num_hidden_layers": n_layers}))
+        data = (deep / "model.safetensors").read_bytes()
+        n_header = int.from_bytes(data[:8], "little")
+        header, weights = json.loads(data[8:8 + n_header]), data[8 + n_header:]
+        tensors, parts, at = {}, [], 0
+        for layer in range(n_layers):
+            for name, fact in header.items():
+                if ".layers.0." not in name and (layer > 0 or ".layers." in name or name == "__metadata__"):
+                    continue
+                begin, end = fact["data_offsets"]
+                tensors[name.replace(".layers.0.", f".layers.{layer}.")] = {**fact, "data_offsets": [at, at + end - begin]}
+                parts.append(weights[begin:end])
+                at += end - begin
+        text = json.dumps(tensors).encode()
+        (deep / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
+        return deep
+
+    def test_the_peak_of_memory_is_that_of_the_model_alone_also_after_a_larger_one(self):
+        deep = self.deep_model(120)
+        self.chaski("eval", deep, TINY, "--suite", self.suite(2), "--no-score", "--out", self.out, "--max-new-tokens", "1")
+        folders = sorted(self.out.iterdir(), key=lambda folder: not folder.name.endswith("deep"))
+        large, small = (self.record(folder)["memory"] for folder in folders)
+        difference = large["weight_bytes"] - small["weight_bytes"]
+        self.assertGreater(difference, 50e6)
+        self.assertGreater(large["peak_rss_bytes"] - small["peak_rss_bytes"], 0.7 * difference)
+        self.assertGreater(small["scratch_bytes"], 0)
+
     def test_a_finished_run_is_in_the_history(self):
         self.eval(self.out)
         out, _ = self.chaski("history")
