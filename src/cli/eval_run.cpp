@@ -111,6 +111,10 @@ void EvalRun::describe(const std::string& name) {
   record_.settings["precision"] = name_of(model_->device->precision());
   record_.settings["kv_dtype"] = name_of(model_->device->kv_layout(model_->model.config).dtype);
   record_.settings["context"] = model_->engine->options().context;
+  // It changes no token, but the seconds of all.
+  const SpeculationKind speculation = model_->engine->options().speculation;
+  record_.settings["speculation"] = name_of(speculation);
+  if (speculation == SpeculationKind::kDraft) record_.settings["draft"] = job_.where.draft;
   record_.settings["template"] =
       prompts_->kind() == PromptMaker::Kind::kPlain ? "none" : job_.prompts.template_choice;
 }

@@ -200,7 +200,7 @@ std::string write_comparison(const fs::path& out, const std::string& name,
                              const std::vector<RunRecord>& records, const std::vector<fs::path>& folders,
                              Lang lang) {
   const Comparison comparison = compare(records.at(0), records.at(1), folders.at(0).filename().string(),
-                                        folders.at(1).filename().string());
+                                        folders.at(1).filename().string(), lang);
   write_file_atomic(out / (name + ".html"), compare_html(comparison, lang));
   write_file_atomic(out / (name + ".md"), compare_markdown(comparison, lang));
   return compare_terminal(comparison, lang);
