@@ -158,7 +158,7 @@ def main():
             config["task"] = f"{suite}|{subject}"
             by_suite.setdefault(suite, []).append(config)
         for suite, configs in by_suite.items():
-            theirs = lm_eval.simple_evaluate(model=peer, tasks=configs, log_samples=True, bootstrap_iters=0,
+            theirs = lm_eval.simple_evaluate(model=peer, tasks=configs, log_samples=True,
                                              task_manager=TaskManager(include_defaults=False))
             place = folder / suite
             place.mkdir()
