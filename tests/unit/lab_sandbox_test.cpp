@@ -190,7 +190,7 @@ TEST_P(SandboxTest, H104NoSocketOfAnyKindReachesTheHost) {
   ::chmod(folder.path().c_str(), 0777);
   const std::string path = (folder.path() / "socket").string();
   const Listener named(AF_UNIX, SOCK_STREAM, path);
-  const Listener abstract(AF_UNIX, SOCK_STREAM, std::string("\0chaski-sandbox-test", 20));
+  const Listener abstract(AF_UNIX, SOCK_STREAM, std::string(1, '\0') + path);
   ASSERT_TRUE(named.is_bound() && abstract.is_bound());
   const CodeResult result = run_hostile(
       "import socket\n"
@@ -199,7 +199,7 @@ TEST_P(SandboxTest, H104NoSocketOfAnyKindReachesTheHost) {
       "    ways = [(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', 80)), (socket.AF_INET6, "
       "socket.SOCK_STREAM, "
       "('::1', 80)), (socket.AF_INET, socket.SOCK_DGRAM, ('127.0.0.1', 53)), (socket.AF_UNIX, "
-      "socket.SOCK_STREAM, path), (socket.AF_UNIX, socket.SOCK_STREAM, '\\0chaski-sandbox-test'), "
+      "socket.SOCK_STREAM, path), (socket.AF_UNIX, socket.SOCK_STREAM, '\\0' + path), "
       "(socket.AF_INET, socket.SOCK_RAW, ('127.0.0.1', 0)), (socket.AF_UNIX, socket.SOCK_DGRAM, path), "
       "(socket.AF_NETLINK, socket.SOCK_RAW, (0, 0))]\n"
       "    for family, kind, address in ways:\n"
