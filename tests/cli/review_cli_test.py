@@ -88,7 +88,7 @@ class ReviewTest(unittest.TestCase):
     def test_a_bench_that_fails_leaves_the_comparison(self):
         self.out.mkdir()
         (self.out / "bench").write_text("in the way")
-        self.review(A, B, "--out", self.out, *SHORT, status=1)
+        self.review(A, B, "--out", self.out, *SHORT, status=9)
         self.assertTrue((self.out / "compare.html").exists())
         index = (self.out / "index.md").read_text()
         self.assertIn("compare.html", index)
