@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace chaski {
@@ -44,6 +45,11 @@ Utf8Char decode_utf8(std::string_view text, size_t at) {
     code = code << 6 | (byte & 0x3Fu);
   }
   return {code, lead.length, true};
+}
+
+size_t count_code_points(std::string_view text) {
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 bool is_valid_utf8(std::string_view text) {

@@ -20,6 +20,9 @@ Utf8Char decode_utf8(std::string_view text, size_t at);
 
 bool is_valid_utf8(std::string_view text);
 
+/// Characters of valid UTF-8; in other text, bytes that continue none are not counted.
+size_t count_code_points(std::string_view text);
+
 /// The text with each maximal invalid part as U+FFFD, as Unicode recommends and Python does.
 std::string replace_invalid_utf8(std::string_view text);
 

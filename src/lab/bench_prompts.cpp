@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "lab/bench_plan.h"
 
 namespace chaski {
@@ -20,11 +21,6 @@ constexpr std::string_view kChinese =
     "雾，发动机咳嗽似的响着，不知哪里有一口钟在回应海鸥。当大陆出现在眼前时，一个从没离开过家的男孩问他的叔叔"
     "，"
     "那边的人是不是也养山羊。叔叔想了一会儿，然后";
-
-int64_t n_code_points(std::string_view text) {
-  return std::count_if(text.begin(), text.end(),
-                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
 
 }  // namespace
 
@@ -51,7 +47,7 @@ std::vector<int32_t> prose_prompt(const Tokenizer& tokenizer) {
 double chars_per_token(const Tokenizer& tokenizer, Lang lang) {
   const std::string_view prose = bench_prose(lang);
   const auto n_tokens = static_cast<double>(tokenizer.encode(prose).size());
-  return static_cast<double>(n_code_points(prose)) / std::max(1.0, n_tokens);
+  return static_cast<double>(count_code_points(prose)) / std::max(1.0, n_tokens);
 }
 
 }  // namespace chaski

@@ -5,15 +5,6 @@
 #include "lab/eval.h"
 
 namespace chaski {
-namespace {
-
-size_t n_characters(std::string_view text) {
-  size_t n = 0;
-  for (size_t at = 0; at < text.size(); at += static_cast<size_t>(decode_utf8(text, at).length)) ++n;
-  return n;
-}
-
-}  // namespace
 
 std::vector<NamedMetric> answer_metrics(const std::vector<const ItemRow*>& rows) {
   std::vector<double> ttft, tpot, itl, e2e, tokens_per_s, characters_per_s;
@@ -26,7 +17,7 @@ std::vector<NamedMetric> answer_metrics(const std::vector<const ItemRow*>& rows)
     if (!answer.tpot_s || *answer.tpot_s <= 0) continue;
     tpot.push_back(*answer.tpot_s);
     tokens_per_s.push_back(1 / *answer.tpot_s);
-    characters_per_s.push_back(static_cast<double>(n_characters(answer.answer)) /
+    characters_per_s.push_back(static_cast<double>(count_code_points(answer.answer)) /
                                (static_cast<double>(answer.n_tokens()) * *answer.tpot_s));
   }
   std::vector<NamedMetric> metrics;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace chaski {
 namespace {
 
@@ -26,11 +28,6 @@ std::optional<int64_t> count_of(const Json* value) {
   if (value->is_number_unsigned() && value->get<uint64_t>() > (uint64_t{1} << 53)) return std::nullopt;
   const int64_t count = value->get<int64_t>();
   return count >= 0 ? std::optional(count) : std::nullopt;
-}
-
-int64_t characters_in(std::string_view text) {
-  return std::count_if(text.begin(), text.end(),
-                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 std::string error_text(const Json& error) {
@@ -127,7 +124,7 @@ void AnswerStream::take_text(const Json& choice, const Json& chunk, double at_s)
   if (!finish_reason.empty()) answer_.finish_reason = printable(finish_reason, 40);
   if (text.empty()) return;
   answer_.chunk_s.push_back(at_s);
-  answer_.n_characters += characters_in(text);
+  answer_.n_characters += static_cast<int64_t>(count_code_points(text));
   n_bytes_ += static_cast<int64_t>(text.size());
   if (answer_.chunk_s.size() > 1) return;
   answer_.n_first_chunk_characters = answer_.n_characters;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/jinja_runtime.h"
 
 namespace chaski::jinja {
@@ -147,7 +148,7 @@ Value filter_center(Runtime& rt, const Value& value, const Arguments& arguments)
   const Bound bound = rt.bind("center", arguments, {"width"});
   const int64_t width = bound[0] ? rt.to_count(*bound[0]) : 80;
   const MarkedText text = rt.str(value);
-  const auto size = static_cast<int64_t>(count_characters(text.bytes()));
+  const auto size = static_cast<int64_t>(count_code_points(text.bytes()));
   if (width <= size) return rt.heap.text(text);
   rt.heap.charge_text(static_cast<size_t>(width));
   const int64_t padding = width - size;

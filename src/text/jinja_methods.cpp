@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/jinja_runtime.h"
 
 namespace chaski::jinja {
@@ -237,7 +238,7 @@ Int find_text(Runtime& rt, const Value& self, const Arguments& arguments, bool f
   rt.heap.charge_text(text.size());
   const size_t at = from_right ? find_last(text, part) : find_first(text, part);
   if (at == std::string::npos) return -1;
-  return static_cast<Int>(count_characters(std::string_view(text).substr(0, at)));
+  return static_cast<Int>(count_code_points(std::string_view(text).substr(0, at)));
 }
 
 Value method_find(Runtime& rt, const Value& self, const Arguments& a) {
@@ -270,7 +271,7 @@ Value method_count(Runtime& rt, const Value& self, const Arguments& arguments) {
   const std::string& text = self.text().bytes();
   const std::string& part = require_text(rt, bound[0], "must be str, not").bytes();
   rt.heap.charge_text(text.size());
-  if (part.empty()) return Value::of(static_cast<Int>(count_characters(text)) + 1);
+  if (part.empty()) return Value::of(static_cast<Int>(count_code_points(text)) + 1);
   for (size_t at = 0; (at = find_first(text, part, at)) != std::string::npos; at += part.size()) ++n;
   return Value::of(n);
 }

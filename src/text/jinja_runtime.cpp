@@ -311,7 +311,7 @@ size_t Runtime::length(const Value& value) {
       return 0;
     case Kind::kText:
       heap.charge(1 + value.text().size() / 64);
-      return count_characters(value.text().bytes());
+      return count_code_points(value.text().bytes());
     case Kind::kDict:
       return value.dict().entries.size();
     case Kind::kList:

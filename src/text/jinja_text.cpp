@@ -82,11 +82,6 @@ size_t character_offset(std::string_view text, size_t index) {
   return at;
 }
 
-size_t count_characters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 namespace {
 
 constexpr uint32_t kSigma = 0x3A3;

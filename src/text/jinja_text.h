@@ -50,7 +50,6 @@ MarkedText strip(const MarkedText& text, bool left, bool right, Predicate is_str
 
 /// Byte offsets of all characters of valid UTF-8, and the end.
 std::vector<size_t> character_offsets(std::string_view text);
-size_t count_characters(std::string_view text);
 /// The byte offset of character `index`, at most the end.
 size_t character_offset(std::string_view text, size_t index);
 

@@ -169,6 +169,11 @@ TEST(Utf8, KnowsAnUnfinishedTail) {
   EXPECT_EQ(incomplete_utf8_tail("\x80\x80"), 0u);
 }
 
+TEST(Utf8, CountsCharactersAndNotBytes) {
+  EXPECT_EQ(count_code_points(""), 0u);
+  EXPECT_EQ(count_code_points("a中😀"), 3u);
+}
+
 TEST(Rng, MatchesThePublishedVectorsOfPhilox) {
   // Known answers of Philox4x32-10 for all-zero and all-one input.
   EXPECT_EQ(philox({0, 0, 0, 0}, 0),
