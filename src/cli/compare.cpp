@@ -1,6 +1,7 @@
 // chaski compare RUN_A RUN_B: two records side by side, on screen or as one file. All that is said is
 // computed in report/comparison.cpp and report/claims.cpp.
 #include "cli/commands.h"
+#include "cli/compare_judge.h"
 #include "cli/report_file.h"
 #include "cli/run_arguments.h"
 #include "cli/terminal.h"
@@ -13,13 +14,16 @@ namespace {
 
 struct CompareOptions {
   std::string a, b, out;
+  ScoringOptions judging;
 };
 
-void run_compare(const CompareOptions& options, Lang lang) {
+void run_compare(const CompareOptions& options, const Context& context) {
+  const Lang lang = context.lang;
   if (!options.out.empty()) check_report_name(options.out);
   const RunRecord a = find_run(options.a);
   const RunRecord b = find_run(options.b);
-  const Comparison comparison = compare(a, b, options.a, options.b, lang);
+  Comparison comparison = compare(a, b, options.a, options.b, lang);
+  if (!options.judging.judge.empty()) judge_comparison(comparison, options.judging, context);
   if (options.out.empty()) {
     print(compare_terminal(comparison, lang));
     return;
@@ -49,8 +53,9 @@ void add_compare(CLI::App& app, Context& context) {
   command->add_option("--out", options->out,
                       std::string(tr(lang, "file to write: .html, .md, .json, .csv, .svg or .png",
                                      "输出文件：.html、.md、.json、.csv、.svg 或 .png")));
+  add_judge_options(*command, lang, options->judging);
   command->callback(
-      [options, &context] { context.action = [options, &context] { run_compare(*options, context.lang); }; });
+      [options, &context] { context.action = [options, &context] { run_compare(*options, context); }; });
 }
 
 }  // namespace chaski::cli

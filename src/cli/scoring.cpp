@@ -46,17 +46,18 @@ RunScorer::RunScorer(const Suite& suite, const ScoringOptions& options, const Co
     note(tr(context.lang, "warning: answers that are programs run here without isolation, as you asked for\n",
             "警告：按你的要求，回答中的程序将在没有隔离的情况下运行\n"));
   }
-  if (!options.judge.empty()) judge_of({});
+  if (!options.judge.empty()) make_judge(options, {}, context);
 }
 
-std::unique_ptr<Judge> RunScorer::judge_of(const std::vector<ModelFacts>& under_test) const {
+std::unique_ptr<Judge> make_judge(const ScoringOptions& options, const std::vector<ModelFacts>& under_test,
+                                  const Context& context) {
   JudgeOptions judge;
-  judge.url = options_.judge;
-  judge.model = options_.judge_model;
+  judge.url = options.judge;
+  judge.model = options.judge_model;
   judge.api_key = judge_key_from_environment();
   judge.cache = chaski_home() / "cache" / "judge.jsonl";
   make_folders(judge.cache.parent_path());
-  return std::make_unique<Judge>(std::move(judge), under_test, context_.cancel);
+  return std::make_unique<Judge>(std::move(judge), under_test, context.cancel);
 }
 
 bool RunScorer::has_scored(const RunRecord& record) const {
@@ -64,7 +65,8 @@ bool RunScorer::has_scored(const RunRecord& record) const {
 }
 
 void RunScorer::score(RunRecord& record) {
-  const std::unique_ptr<Judge> judge = options_.judge.empty() ? nullptr : judge_of({record.model});
+  const std::unique_ptr<Judge> judge =
+      options_.judge.empty() ? nullptr : make_judge(options_, {record.model}, context_);
   Progress progress(std::string(tr(context_.lang, "scoring", "评分")));
   score_run(record, suite_, rubric_, *code_runner_, context_.cancel,
             [&](int64_t done, int64_t total) { progress.show(done, total); });

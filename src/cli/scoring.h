@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/options.h"
 #include "lab/eval_scores.h"
@@ -19,6 +20,10 @@ struct ScoringOptions {
 void add_scoring_options(CLI::App& command, Lang lang, ScoringOptions& options);
 void add_judge_options(CLI::App& command, Lang lang, ScoringOptions& options);
 
+/// The judge that the options name, which keeps its replies below CHASKI_HOME. Throws what Judge throws.
+std::unique_ptr<Judge> make_judge(const ScoringOptions& options, const std::vector<ModelFacts>& under_test,
+                                  const Context& context);
+
 /// A rubric, what runs code, and a judge; made before the first question, so that their faults are said then.
 class RunScorer {
  public:
@@ -32,8 +37,6 @@ class RunScorer {
   void score(RunRecord& record);
 
  private:
-  std::unique_ptr<Judge> judge_of(const std::vector<ModelFacts>& under_test) const;
-
   const Suite& suite_;
   const ScoringOptions options_;
   const Context& context_;

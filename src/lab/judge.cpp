@@ -1,6 +1,7 @@
 #include "lab/judge.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -18,8 +19,10 @@ namespace {
 
 constexpr uint64_t kMaxCacheBytes = 256u << 20;
 constexpr int64_t kMaxReplyBytes = 1 << 20;
-constexpr double kStallSeconds = 300;  // a large judge on a slow machine
-constexpr int kMaxTries = 3;           // where the server says that it has too much to do
+constexpr double kStallSeconds = 300;           // a large judge on a slow machine
+constexpr std::chrono::seconds kMostTime{900};  // for a whole reply
+constexpr int kMostSilent = 3;                  // requests in a row without an answer, before we stop asking
+constexpr int kMaxTries = 3;                    // where the server says that it has too much to do
 
 [[noreturn]] void refuse(const std::string& message, std::string hint = {}) {
   throw Error(ErrorCode::kUsage, "judge", message, std::move(hint));
@@ -112,18 +115,6 @@ std::string judge_key_from_environment() {
   return key == nullptr ? std::string() : std::string(key);
 }
 
-std::string_view name_of(Preference preference) {
-  switch (preference) {
-    case Preference::kFirst:
-      return "first";
-    case Preference::kSecond:
-      return "second";
-    case Preference::kTie:
-      break;
-  }
-  return "tie";
-}
-
 struct Judge::State {
   State(JudgeOptions the_options, const std::vector<ModelFacts>& the_models)
       : options(std::move(the_options)), under_test(the_models), cache(options.cache) {
@@ -137,6 +128,10 @@ struct Judge::State {
     const std::string key = sha256_of(options.url + "\n" + to_json_text(body));
     asked = key;
     if (const std::string* kept = cache.find(key)) return *kept;
+    if (n_silent == kMostSilent) {
+      why = fmt::format("not asked: the server gave no answer {} times in a row", kMostSilent);
+      return std::nullopt;
+    }
     if (!takes_schema) body.erase("response_format");
     try {
       HttpResponse response = post(body, cancel);
@@ -145,9 +140,11 @@ struct Judge::State {
         body.erase("response_format");
         response = post(body, cancel);
       }
+      n_silent = 0;
       return content_of(response, why);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNetwork) throw;
+      ++n_silent;
       why = one_line(error.what(), 200);
       return std::nullopt;
     }
@@ -167,14 +164,31 @@ struct Judge::State {
     http.method = "POST";
     http.headers.emplace_back("Content-Type", "application/json");
     http.body = to_json_text(body);
-    HttpResponse response = client.send(http, cancel);
+    HttpResponse response = send(http, cancel);
     for (int i = 1; i < kMaxTries && (response.status == 429 || response.status == 503); ++i) {
       for (int ms = 0; ms < i * 2000; ms += 50) {
         cancel.throw_if_cancelled("judge");
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
       }
-      response = client.send(http, cancel);
+      response = send(http, cancel);
     }
+    return response;
+  }
+
+  /// With a limit on the whole: a server that sends a byte now and then stalls nothing.
+  HttpResponse send(const HttpRequest& http, const CancelToken& cancel) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::string body;
+    bool is_late = false;
+    HttpResponse response = client.send(http, cancel, [&](std::string_view piece) {
+      body += piece;
+      is_late = std::chrono::steady_clock::now() - begin > kMostTime;
+      return !is_late;
+    });
+    if (is_late) {
+      throw Error(ErrorCode::kNetwork, "judge", fmt::format("no whole answer in {} s", kMostTime.count()));
+    }
+    if (!body.empty()) response.body = std::move(body);
     return response;
   }
 
@@ -183,26 +197,17 @@ struct Judge::State {
       why = fmt::format("the server answered {}: {}", response.status, one_line(response.body));
       return std::nullopt;
     }
-    Json reply;
-    try {
-      reply = parse_json(response.body, "judge's server");
-    } catch (const Error&) {
-      why = "the server's answer is no JSON: " + one_line(response.body);
-      return std::nullopt;
-    }
-    if (const std::string id = text_in(reply, "model"); !id.empty()) refuse_under_test(id);
-    const Json::json_pointer where("/choices/0/message/content");
-    if (!reply.is_object() || !reply.contains(where) || !reply.at(where).is_string()) {
-      why = "the server's answer has no choices[0].message.content";
-      return std::nullopt;
-    }
-    return reply.at(where).get<std::string>();
+    JudgeReply reply = parse_completion(response.body, why);
+    if (!reply.model.empty()) refuse_under_test(reply.model);
+    return std::move(reply.content);
   }
 
   /// Nobody judges itself.
   void refuse_under_test(const std::string& text) const {
+    const std::string name = plain_name(text);
+    if (name.empty()) return;
     for (const ModelFacts& model : under_test) {
-      const bool is_same_name = plain_name(text) == plain_name(model.id);
+      const bool is_same_name = name == plain_name(model.id) || name == plain_name(model.path);
       const bool is_same_hash = model.hash.size() >= 16 && text.find(model.hash) != std::string::npos;
       if (is_same_name || is_same_hash) {
         refuse(fmt::format("{} is a model under test; it cannot judge itself", printable(text)),
@@ -247,6 +252,7 @@ struct Judge::State {
   ReplyCache cache;
   HttpClient client;
   bool takes_schema = true;
+  int n_silent = 0;   ///< requests in a row that got no answer at all
   std::string asked;  ///< key of the last question
 };
 
@@ -295,26 +301,28 @@ ScoreRecord Judge::score(const SuiteItem& item, const AnswerRecord& answer, cons
   return record;
 }
 
-PairScore Judge::compare(const SuiteItem& item, const AnswerRecord& first, const AnswerRecord& second,
-                         const CancelToken& cancel) {
-  PairScore pair;
+PairVerdict Judge::compare(const SuiteItem& item, const AnswerRecord& a, const AnswerRecord& b,
+                           const CancelToken& cancel) {
+  PairVerdict pair;
   pair.id = item.id;
-  pair.sample = first.sample;
-  pair.status = "failed";
-  std::array<JudgeVerdict, 2> verdicts;
-  for (size_t i = 0; i < 2; ++i) {
-    const OrderedJson body =
-        i == 0 ? pairing_request(item, first, second) : pairing_request(item, second, first);
-    const auto content = state_->ask(body, cancel, pair.note);
-    const auto verdict = content ? parse_verdict(*content, pair.note) : std::nullopt;
-    if (!verdict) return pair;
-    state_->cache.keep(state_->asked, *content);
-    verdicts[i] = *verdict;
+  pair.type = item.type;
+  pair.sample = a.sample;
+  if (show_the_same(a, b)) {
+    pair.state = PairState::kSame;
+    return pair;
   }
-  pair.status = "scored";
-  pair.is_consistent = verdicts[0].preference == swapped(verdicts[1].preference);
-  if (pair.is_consistent) pair.preference = verdicts[0].preference;
-  pair.note = verdicts[0].reason;
+  for (size_t order = 0; order < 2; ++order) {
+    const OrderedJson body = order == 0 ? pairing_request(item, a, b) : pairing_request(item, b, a);
+    const auto content = state_->ask(body, cancel, pair.why_not);
+    auto verdict = content ? parse_verdict(*content, pair.why_not) : std::nullopt;
+    if (!verdict) {
+      pair.state = PairState::kFailed;
+      return pair;
+    }
+    state_->cache.keep(state_->asked, *content);
+    pair.by_order[order] = order == 0 ? verdict->preference : swapped(verdict->preference);
+    pair.reasons[order] = std::move(verdict->reason);
+  }
   return pair;
 }
 

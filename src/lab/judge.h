@@ -10,6 +10,7 @@
 
 #include "base/cancel.h"
 #include "lab/suite.h"
+#include "report/pairwise.h"
 #include "report/run_record.h"
 
 namespace chaski {
@@ -24,20 +25,6 @@ struct JudgeOptions {
 
 /// $CHASKI_JUDGE_KEY; empty where it is not set.
 std::string judge_key_from_environment();
-
-enum class Preference { kFirst, kSecond, kTie };
-/// "first", "second", "tie".
-std::string_view name_of(Preference preference);
-
-/// Which of two answers to one question is better.
-struct PairScore {
-  std::string id;  ///< of the item
-  int64_t sample = 0;
-  std::string status = "scored";  ///< or "failed"
-  Preference preference = Preference::kTie;
-  bool is_consistent = false;  ///< the same answer was preferred in both orders; where not, it is a tie
-  std::string note;            ///< the judge's reasons, or why there is no verdict; safe and capped
-};
 
 /// One thread uses a judge.
 class Judge {
@@ -54,12 +41,12 @@ class Judge {
   OrderedJson facts() const;
 
   /// One grade; the components are the judge's dimensions. A reply that is not what was asked for gives
-  /// status "failed" with the reason, as does a server that fails; only cancellation throws, and kUsage where
-  /// the reply says that a model under test gave it.
+  /// status "failed" with the reason, as does a server that fails (one that was silent three times in a row
+  /// is not asked again); only cancellation throws, and kUsage where a model under test gave the reply.
   ScoreRecord score(const SuiteItem& item, const AnswerRecord& answer, const CancelToken& cancel);
-  /// Asks twice, the order swapped. Failures as in score.
-  PairScore compare(const SuiteItem& item, const AnswerRecord& first, const AnswerRecord& second,
-                    const CancelToken& cancel);
+  /// Asks twice, the order swapped; answers of the same text are a tie unasked. Failures as in score.
+  PairVerdict compare(const SuiteItem& item, const AnswerRecord& a, const AnswerRecord& b,
+                      const CancelToken& cancel);
 
  private:
   struct State;

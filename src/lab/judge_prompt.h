@@ -11,6 +11,14 @@
 
 namespace chaski {
 
+/// What an endpoint answers to a chat completion.
+struct JudgeReply {
+  std::string model;                   ///< that says it gave it; empty where none does
+  std::optional<std::string> content;  ///< of the first choice; nothing where there is none
+};
+/// From the body of the answer; where there is no content, `why` says what is wrong.
+JudgeReply parse_completion(std::string_view body, std::string& why);
+
 /// What an answer is graded by, from 1 to 10 each.
 inline constexpr std::array<std::string_view, 4> kJudgeDimensions = {"correct", "complete", "clear",
                                                                      "fitting"};
@@ -18,6 +26,8 @@ inline constexpr std::array<std::string_view, 4> kJudgeDimensions = {"correct", 
 /// The body of a chat completion that asks for grades of one answer, or for the better of two.
 OrderedJson grading_request(const SuiteItem& item, const AnswerRecord& answer);
 OrderedJson pairing_request(const SuiteItem& item, const AnswerRecord& first, const AnswerRecord& second);
+/// Whether the judge would see the same text twice.
+bool show_the_same(const AnswerRecord& first, const AnswerRecord& second);
 
 struct JudgeGrades {
   std::array<int, kJudgeDimensions.size()> grades{};  ///< 1 … 10

@@ -19,12 +19,6 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && static_cast<unsigned char>(text.front()) <= ' ') text.remove_prefix(1);
-  while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
-  return text;
-}
-
 /// Bytes of the placeholder at the beginning of the text, 0 for none. "…" in the pattern stands for some
 /// words, so that "{{…}}" is "{{ name }}" and not what closes LaTeX's groups or Python's dicts.
 size_t placeholder_at(std::string_view text, std::string_view pattern) {

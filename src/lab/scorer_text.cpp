@@ -286,6 +286,12 @@ std::vector<Phrase> fold_phrases(std::span<const std::string> texts) {
   return phrases;
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && static_cast<unsigned char>(text.front()) <= ' ') text.remove_prefix(1);
+  while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
+  return text;
+}
+
 std::string one_line(std::string_view text, size_t limit) {
   std::string line;
   for (size_t at = 0; at < text.size();) {

@@ -59,6 +59,9 @@ class FoldedText {
 Phrase fold_phrase(std::string_view text);
 std::vector<Phrase> fold_phrases(std::span<const std::string> texts);
 
+/// Without the spaces and ASCII controls at its ends.
+std::string_view trimmed(std::string_view text);
+
 /// At most `limit` bytes of the text in one line, cut between characters, with … where something is left out.
 std::string one_line(std::string_view text, size_t limit = 80);
 

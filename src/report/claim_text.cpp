@@ -16,7 +16,7 @@ struct Words {
   std::string_view topic, en, zh;
 };
 
-constexpr std::array<Words, 9> kWords{{
+constexpr std::array<Words, 10> kWords{{
     {"faster_per_question", "is faster per question", "每题用时更短"},
     {"faster_per_token", "is faster per token", "每词元用时更短"},
     {"starts_sooner", "starts answering sooner", "更早开始回答"},
@@ -24,6 +24,7 @@ constexpr std::array<Words, 9> kWords{{
     {"prefills_faster", "reads prompts faster", "预填充更快"},
     {"scores_higher", "scores higher", "得分更高"},
     {"right_more_often", "is right more often", "答对更多"},
+    {"preferred_by_judge", "is preferred by the judge", "更受裁判模型偏好"},
     {"less_memory", "needs less memory", "占用内存更少"},
     {"less_energy", "uses less energy per token", "每词元能耗更低"},
 }};

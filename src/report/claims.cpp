@@ -26,7 +26,7 @@ struct Topic {
   bool is_higher_better;
 };
 
-constexpr std::array<Topic, 10> kTopics{{
+constexpr std::array<Topic, 11> kTopics{{
     {"faster_per_question", "s", false},
     {"faster_per_token", "ms", false},
     {"starts_sooner", "s", false},
@@ -34,6 +34,7 @@ constexpr std::array<Topic, 10> kTopics{{
     {"prefills_faster", "tokens/s", true},
     {"scores_higher", "points", true},
     {"right_more_often", "share", true},
+    {"preferred_by_judge", "share", true},
     {"less_memory", "bytes", false},
     {"less_energy", "J", false},
     {"never_failed", "failures", false},
@@ -161,12 +162,10 @@ void add_speed(const Comparison& c, std::vector<Claim>& claims) {
   }
 }
 
-void add_scores(const Comparison& c, std::vector<Claim>& claims) {
-  if (!c.scorer) return;
-  const std::string_view topic = c.scorer->kind == ScoreKind::kPoints ? "scores_higher" : "right_more_often";
-  const std::map<std::string, PairedFigures> scores = paired_scores(c);
-  Obstacle obstacle = scoring_obstacle(*c.a.record, *c.b.record);
-  if (obstacle == Obstacle::kNone && scores.empty()) obstacle = Obstacle::kQuestions;
+/// On all questions together and on each type, where they are not too many; `figures` are by type.
+void add_by_type(const Comparison& c, std::string_view topic,
+                 const std::map<std::string, PairedFigures>& figures, Obstacle obstacle,
+                 std::vector<Claim>& claims) {
   if (obstacle != Obstacle::kNone) {
     claims.push_back(claim_on(topic));
     return keep_from(claims.back(), obstacle);
@@ -175,12 +174,31 @@ void add_scores(const Comparison& c, std::vector<Claim>& claims) {
   const std::vector<std::string> all = types_of(*c.a.record);
   if (all.size() > 1 && all.size() <= kMostTypes) types.insert(types.end(), all.begin(), all.end());
   for (const std::string& type : types) {
-    const auto at = scores.find(type);
-    if (at == scores.end()) continue;
+    const auto at = figures.find(type);
+    if (at == figures.end()) continue;
     Claim claim = claim_on(topic, type);
     fill_test(claim, at->second.a, at->second.b, TestMethod::kPaired);
     claims.push_back(std::move(claim));
   }
+}
+
+void add_scores(const Comparison& c, std::vector<Claim>& claims) {
+  if (!c.scorer) return;
+  const std::string_view topic = c.scorer->kind == ScoreKind::kPoints ? "scores_higher" : "right_more_often";
+  const std::map<std::string, PairedFigures> scores = paired_scores(c);
+  Obstacle obstacle = scoring_obstacle(*c.a.record, *c.b.record);
+  if (obstacle == Obstacle::kNone && scores.empty()) obstacle = Obstacle::kQuestions;
+  add_by_type(c, topic, scores, obstacle, claims);
+}
+
+/// A judge who mostly follows the order makes ties, which would pass for answers of equal worth.
+void add_preferences(const Comparison& c, std::vector<Claim>& claims) {
+  if (!c.judgement) return;
+  const std::map<std::string, PairedFigures> preferences = paired_preferences(c);
+  const Obstacle obstacle = preferences.empty()                               ? Obstacle::kNoVerdict
+                            : pair_counts(*c.judgement).front().is_unsteady() ? Obstacle::kUnsteady
+                                                                              : Obstacle::kNone;
+  add_by_type(c, "preferred_by_judge", preferences, obstacle, claims);
 }
 
 void add_memory(const Comparison& c, std::vector<Claim>& claims) {
@@ -355,6 +373,7 @@ std::vector<Claim> claims_of(const Comparison& comparison) {
   std::vector<Claim> claims;
   add_speed(comparison, claims);
   add_scores(comparison, claims);
+  add_preferences(comparison, claims);
   add_memory(comparison, claims);
   add_energy(comparison, claims);
   add_failures(comparison, claims);

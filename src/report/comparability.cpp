@@ -104,6 +104,10 @@ std::string_view name_of(Obstacle obstacle) {
       return "questions";
     case Obstacle::kPhase:
       return "phase";
+    case Obstacle::kNoVerdict:
+      return "no_verdict";
+    case Obstacle::kUnsteady:
+      return "unsteady_judge";
   }
   return "";
 }
@@ -128,6 +132,11 @@ std::string_view obstacle_text(Obstacle obstacle, Lang lang) {
     case Obstacle::kPhase:
       return tr(lang, "energy was measured of different phases or by different meters",
                 "能耗的测量阶段或测量方式不同");
+    case Obstacle::kNoVerdict:
+      return tr(lang, "the judge gave no verdict", "裁判没有给出判定");
+    case Obstacle::kUnsteady:
+      return tr(lang, "most of the judge's verdicts changed with the order in which it saw the answers",
+                "裁判的多数判定随回答出示的顺序而变");
   }
   return "";
 }

@@ -19,7 +19,9 @@ enum class Obstacle {
   kContext,    ///< room for other numbers of positions
   kScoring,    ///< scored by other rubrics
   kQuestions,  ///< no question in common
-  kPhase       ///< energy of other phases, or by other meters
+  kPhase,      ///< energy of other phases, or by other meters
+  kNoVerdict,  ///< the judge gave none
+  kUnsteady    ///< the judge's verdicts mostly changed with the order in which answers were shown
 };
 
 /// Of times of single answers.

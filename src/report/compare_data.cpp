@@ -198,6 +198,23 @@ std::string csv_of_pair(const AnswerPair& pair) {
              [](const AnswerRecord& i) { return Number(static_cast<double>(i.n_tokens())); });
 }
 
+/// 1 for the answer that the judge prefers, 0 for the other.
+std::string csv_of_verdict(const PairVerdict& verdict) {
+  const auto won = [&](Preference preference) {
+    return verdict.state == PairState::kFailed ? Number()
+                                               : Number(verdict.preference() == preference ? 1 : 0);
+  };
+  Row row{"judge",
+          verdict.id,
+          verdict.type,
+          "preferred",
+          verdict.sample,
+          won(Preference::kFirst),
+          won(Preference::kSecond)};
+  row.verdict = verdict_name(verdict);
+  return csv_row(row);
+}
+
 }  // namespace
 
 OrderedJson compare_json(const Comparison& comparison) {
@@ -228,6 +245,7 @@ OrderedJson compare_json(const Comparison& comparison) {
                                {"a", metric_json(*pair.a)},
                                {"b", metric_json(*pair.b)}});
   }
+  json["judge"] = judgement_json(comparison);
   json["questions"] = OrderedJson::array();
   for (const AnswerPair& pair : comparison.pairs) {
     const AnswerRecord& item = pair.any();
@@ -264,6 +282,9 @@ std::string compare_csv(const Comparison& comparison) {
         csv_row({"metric", pair.a->name, "", pair.a->unit, 0, pair.a->metric.median, pair.b->metric.median});
   }
   for (const AnswerPair& pair : comparison.pairs) text += csv_of_pair(pair);
+  if (comparison.judgement) {
+    for (const PairVerdict& verdict : comparison.judgement->verdicts) text += csv_of_verdict(verdict);
+  }
   return text;
 }
 

@@ -9,7 +9,8 @@ namespace chaski {
 
 inline constexpr std::string_view kComparisonSchema = "chaski.comparison/1";
 
-/// schema, runs, differences, claims, scores, questions, metrics, published, warnings. Names are English.
+/// schema, runs, differences, claims, scores, questions, metrics, judge, published, warnings. Names are
+/// English.
 OrderedJson compare_json(const Comparison& comparison);
 
 /// One row per claim, type of task, question and metric, told apart by `kind`; see docs/en/compare.md.

@@ -51,6 +51,7 @@ void add_tables(const Comparison& comparison, Lang lang, HtmlBody& body) {
     body.add(table, lang);
   }
   body.add(questions_table(runs, comparison.scorer, comparison.published, lang), lang);
+  for (const Table& table : judgement_tables(comparison, lang)) body.add(table, lang);
   body.close_section();
 }
 

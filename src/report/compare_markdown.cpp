@@ -120,6 +120,7 @@ std::string compare_markdown(const Comparison& comparison, Lang lang) {
   }
   const Table questions = questions_table(runs, comparison.scorer, comparison.published, lang);
   if (!questions.empty()) section(questions.title, markdown_table(questions));
+  for (const Table& table : judgement_tables(comparison, lang)) section(table.title, markdown_table(table));
   section(tr(lang, "Answers side by side", "回答对照"), answers_section(comparison, lang));
   section(tr(lang, "What was compared", "对比对象"), markdown_table(facts_table(runs, lang)));
   section(tr(lang, "How claims are decided", "结论的判定规则"), bullets(claim_rules(lang)));
@@ -147,6 +148,7 @@ std::string compare_terminal(const Comparison& comparison, Lang lang) {
   for (const Table& table : measured_tables(runs, comparison.scorer, comparison.published, lang)) {
     text += "\n" + terminal_table(table);
   }
+  text += judgement_terminal(comparison, lang);
   return strip_controls(text);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "report/claims.h"
+#include "report/pairwise.h"
 #include "report/published.h"
 #include "report/run_facts.h"
 #include "report/score_summary.h"
@@ -31,6 +32,7 @@ struct Comparison {
   RunView a, b;
   std::vector<AnswerPair> pairs;       ///< in the order of A's items, then B's that A lacks
   std::optional<ScorerChoice> scorer;  ///< that both have, of the questions that both have scores for
+  std::optional<Judgement> judgement;  ///< of a judge model on the pairs, where one was asked
   std::vector<Claim> claims;
   const Published* published = nullptr;  ///< for the suite that both ran
 
