@@ -103,6 +103,19 @@ void flip_all(std::span<const double> differences, size_t at, double sum, Count&
   flip_all(differences, at + 1, sum - differences[at], count);
 }
 
+/// The share of all signs of `n` differences of one size whose sum is as far out as where `n_up` are
+/// positive: both tails of a binomial distribution.
+double sign_test_p(size_t n, size_t n_up) {
+  const auto all = static_cast<double>(n);
+  const double log_ways = std::lgamma(all + 1) - all * std::log(2.0);
+  double tail = 0;
+  for (size_t k = 0; k <= std::min(n_up, n - n_up); ++k) {
+    const auto up = static_cast<double>(k);
+    tail += std::exp(log_ways - std::lgamma(up + 1) - std::lgamma(all - up + 1));
+  }
+  return std::min(1.0, 2 * tail);
+}
+
 double sign_flip_p(std::vector<double> differences, uint64_t seed) {
   std::erase(differences, 0.0);
   double scale = 0;
@@ -111,6 +124,11 @@ double sign_flip_p(std::vector<double> differences, uint64_t seed) {
   if (differences.size() <= kMostPairsFlipped) {
     flip_all(differences, 0, 0, count);
     return count.share();
+  }
+  const auto is_of_one_size = [size = std::abs(differences[0])](double d) { return std::abs(d) == size; };
+  if (std::all_of(differences.begin(), differences.end(), is_of_one_size)) {
+    const auto n_up = std::count_if(differences.begin(), differences.end(), [](double d) { return d > 0; });
+    return sign_test_p(differences.size(), static_cast<size_t>(n_up));
   }
   for (int64_t i = 0; i < resamples_for(differences.size()); ++i) {
     RandomWords words(seed, static_cast<uint64_t>(i));

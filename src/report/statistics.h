@@ -46,7 +46,9 @@ struct PairedTest {
   int64_t n = 0;
   double mean_difference = 0;    ///< of b − a
   std::optional<Interval> ci95;  ///< bootstrap over pairs; nothing below six pairs
-  double p_value = 1;  ///< two-sided, by sign flips: exact up to 20 pairs that differ, sampled above
+  /// Two-sided, by sign flips: exact up to 20 pairs that differ and where all differ by as much (then it is
+  /// the sign test), else sampled.
+  double p_value = 1;
 };
 PairedTest paired_permutation_test(std::span<const double> a, std::span<const double> b, uint64_t seed = 0);
 

@@ -132,6 +132,16 @@ TEST(PairedTest, ManyPairsAreSampledAndTheirPValueIsNeverZero) {
   EXPECT_DOUBLE_EQ(test.p_value, paired_permutation_test(Values(100, 0), down_from(100)).p_value);
 }
 
+// 20 wins of 30: 0.0987371… is twice the sum of C(30, k) / 2^30 for k up to 10.
+TEST(PairedTest, WinsAndLossesOfOneSizeAreTheSignTestWhateverTheirNumber) {
+  Values a(30, 0), b(30, 1);
+  for (size_t i = 0; i < 10; ++i) std::swap(a[i], b[i]);
+  EXPECT_NEAR(paired_permutation_test(a, b).p_value, 0.098737146, 1e-8);
+  for (size_t i = 10; i < 15; ++i) std::swap(a[i], b[i]);
+  EXPECT_EQ(paired_permutation_test(a, b).p_value, 1);
+  EXPECT_NEAR(paired_permutation_test(Values(5000, 0), Values(5000, 1)).p_value, 0, 1e-300);
+}
+
 TEST(PairedTest, NoPairsAreNoEvidence) {
   const PairedTest test = paired_permutation_test(Values{}, Values{});
   EXPECT_EQ(test.n, 0);
