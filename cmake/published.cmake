@@ -1,13 +1,11 @@
 # Puts suites/published/*.json into chaski_report byte by byte, so that the program alone has them.
+include(cmake/embed.cmake)
 file(GLOB published_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/suites/published/*.json)
 set(rows "")
 foreach(path ${published_files})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
-  file(READ ${path} bytes HEX)
-  string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
-  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" bytes "${bytes}")
-  string(REGEX REPLACE "\n" "\"\n    \"" bytes "${bytes}")
-  string(APPEND rows "      \"${bytes}\"sv,\n")
+  chaski_literal(text ${path})
+  string(APPEND rows "      ${text},\n")
 endforeach()
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/published_figures.cpp @ONLY CONTENT
 "#include \"report/published.h\"

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ namespace chaski {
 enum class CodeVerdict { kPassed, kFailed, kSyntaxError, kTimedOut, kMemory, kLimit, kNotRun };
 /// "passed", "failed", "syntax_error", "timed_out", "memory", "limit", "not_run".
 std::string_view name_of(CodeVerdict verdict);
+/// By its name; nothing for another text.
+std::optional<CodeVerdict> find_verdict(std::string_view name);
 
 struct CodeLimits {
   double wall_s = 10;  ///< for all tests together; one that is not the last gets half of what is left

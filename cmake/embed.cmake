@@ -1,0 +1,17 @@
+# chaski_literal(OUT FILE…): the files' bytes, one after the other, as one C++ string literal with the suffix sv, in hex, so
+# that no content can end it. A file that is not there is an empty text.
+function(chaski_literal out)
+  set(literals "")
+  foreach(path ${ARGN})
+    set(bytes "")
+    if(EXISTS ${path})
+      file(READ ${path} bytes HEX)
+    endif()
+    string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" bytes "${bytes}")
+    string(REGEX REPLACE "\n" "\"\n    \"" bytes "${bytes}")
+    list(APPEND literals "\"${bytes}\"sv")
+  endforeach()
+  string(JOIN "\n    " text ${literals})
+  set(${out} "${text}" PARENT_SCOPE)
+endfunction()
