@@ -39,6 +39,12 @@ struct DeviceOptions {
   std::string cache_folder = {};  ///< where weights may be kept as the device holds them; empty: nowhere
 };
 
+/// How a device holds a weight and computes with it.
+struct HeldWeight {
+  int64_t bytes = 0;            ///< that a product with one row of activations, or a norm, reads of it
+  std::string_view arithmetic;  ///< of products with it: "f32", "bf16", "int16", "int8"
+};
+
 /// Called again and again while something is waited for; what it throws ends the waiting.
 using OnWait = std::function<void()>;
 
@@ -65,6 +71,8 @@ class Device {
   virtual std::vector<std::string> keep_weights(const OnWait& /*on_wait*/) { return {}; }
   /// Bytes of weights as this device holds them.
   virtual int64_t weight_bytes() const = 0;
+  /// Of a weight that ops() was given.
+  virtual HeldWeight held(WeightId id) const = 0;
 };
 
 class Backend {

@@ -37,7 +37,7 @@ struct Subject {
   uint64_t weight_bytes = 0;  ///< as stored
   std::string path;
   std::optional<LoadTimes> loads;
-  std::optional<MachinePeaks> peaks;
+  std::optional<PeakRates> peaks;
   std::unique_ptr<LoadedModel> model;  ///< null: not loaded, or no more
   std::optional<BenchBasis> basis;
   RunRecord record;
@@ -122,8 +122,7 @@ class BenchGroup {
     LoadedModel& model = *subject.model;
     note_oddities(model, context_.lang);
     model.engine.reset();  // the bench makes engines of its own
-    subject.basis =
-        bench_basis(subject.bench_subject(subject.ops()), *model.text.checkpoint, std::move(subject.peaks));
+    subject.basis = bench_basis(subject.bench_subject(subject.ops()), subject.peaks);
     describe(subject);
   }
 
@@ -271,7 +270,11 @@ class BenchGroup {
     hooks.on_begin = [&](size_t, const BenchTest& test, bool is_warmup) {
       ops.begin_phase(is_warmup ? "" : std::string(name_of(test.kind)));
     };
-    hooks.on_end = [&](size_t, const BenchTest&, const BenchSample&, bool) { ops.begin_phase(""); };
+    OrderedJson& traced_s = subject.record.settings["traced_s"] = OrderedJson::object();
+    hooks.on_end = [&](size_t, const BenchTest& test, const BenchSample& sample, bool is_warmup) {
+      if (!is_warmup) traced_s[std::string(name_of(test.kind))] = sample.seconds;
+      ops.begin_phase("");
+    };
     const BenchSubject traced = subject.bench_subject(ops);
     BenchPlan prefill = job_.plan, decode;
     prefill.n_repeats = 1;

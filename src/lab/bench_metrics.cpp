@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <utility>
 
 #include "base/error.h"
 #include "lab/bench_prompts.h"
 #include "machine/cpu_clock.h"
-#include "machine/peak_rates.h"
 #include "report/warnings.h"
 
 namespace chaski {
@@ -21,29 +21,59 @@ constexpr uint64_t kLeastWeightBytes = 16u << 20;
 constexpr int kPeakRepeats = 5;
 constexpr double kMultiplySeconds = 0.01;
 
-/// The forms of multiplying that products of such weights may use.
-std::vector<std::string> forms_for(const Checkpoint& checkpoint) {
-  std::map<DType, uint64_t> bytes;
-  for (const std::string& name : checkpoint.names()) {
-    const WeightSourcePtr weight = checkpoint.find(name);
-    bytes[weight->dtype()] +=
-        static_cast<uint64_t>(weight->n_rows() * row_bytes(weight->dtype(), weight->n_cols()));
+/// What a token's products and norms read and compute, on the device that holds the weights.
+struct TokenWork {
+  int64_t weight_bytes = 0;
+  std::map<std::string_view, int64_t> multiplications;  ///< by arithmetic; of all products but the head's
+};
+
+TokenWork token_work(const BenchSubject& subject) {
+  TokenWork work;
+  const LlamaModel& model = subject.model;
+  const auto read = [&](WeightId id) { work.weight_bytes += subject.device.held(id).bytes; };
+  const auto multiply = [&](WeightId id) {
+    read(id);
+    const WeightSource& weight = subject.ops.weight(id);
+    work.multiplications[subject.device.held(id).arithmetic] += weight.n_rows() * weight.n_cols();
+  };
+  for (const LlamaLayer& layer : model.layers) {
+    read(layer.qkv.norm);
+    read(layer.ffn_in.norm);
+    for (const WeightId id : {layer.qkv.q, layer.qkv.k, layer.qkv.v, layer.attn_out, layer.ffn_in.gate,
+                              layer.ffn_in.up, layer.ffn_out})
+      multiply(id);
   }
-  const auto most = std::max_element(bytes.begin(), bytes.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most == bytes.end()) return {"fma_f32"};
-  switch (most->first) {
-    case DType::kF32:
-      return {"fma_f32"};
-    case DType::kF16:
-    case DType::kBF16:
-      return {"fma_f32", "int16_madd", "bf16_dot"};
-    default:
-      return {"int8", "int8_deferred", "fma_f32"};
-  }
+  read(model.final_norm);
+  read(model.head);
+  work.weight_bytes += subject.device.held(model.embed).bytes / model.config.vocab;  // its row of the table
+  return work;
+}
+
+/// The probe's forms that such products can be computed in.
+std::vector<std::string_view> forms_of(std::string_view arithmetic) {
+  if (arithmetic == "f32") return {"fma_f32"};
+  if (arithmetic == "bf16") return {"bf16_dot"};
+  if (arithmetic == "int16") return {"int16_madd"};
+  if (arithmetic == "int8") return {"int8", "int8_deferred"};
+  return {};
 }
 
 Metric metric_of(const PeakRate& rate) { return summarize(rate.rates); }
+
+MachinePeaks peaks_of(const PeakRates& rates, std::string_view arithmetic) {
+  MachinePeaks peaks{metric_of(rates.read), std::nullopt, rates.read.path, "", ""};
+  const std::vector<std::string_view> forms = forms_of(arithmetic);
+  std::vector<PeakRate> fitting;
+  std::copy_if(
+      rates.multiplying.begin(), rates.multiplying.end(), std::back_inserter(fitting),
+      [&](const PeakRate& rate) { return std::find(forms.begin(), forms.end(), rate.what) != forms.end(); });
+  if (const PeakRate* best = best_of(fitting)) {
+    peaks.gop_per_s = metric_of(*best);
+    peaks.gop_what = best->what;
+    peaks.gop_path = best->path;
+  }
+  return peaks;
+}
 
 /// Metrics in order, each name once: the first that comes has it.
 class Metrics {
@@ -150,45 +180,33 @@ bool is_impossible(const NamedMetric& metric) { return is_share(metric) && metri
 
 }  // namespace
 
-std::optional<MachinePeaks> measure_peaks(const Checkpoint& checkpoint, int n_threads) {
+std::optional<PeakRates> measure_peaks(const Checkpoint& checkpoint, int n_threads) {
   if (checkpoint.weight_bytes() < kLeastWeightBytes) return std::nullopt;
   const int64_t free_bytes = available_memory_bytes().value_or(int64_t{1} << 30);
   const int64_t wanted = std::clamp(2 * last_cache_bytes(), int64_t{64} << 20, int64_t{1} << 30);
   const auto n_bytes = static_cast<size_t>(std::max(std::min(wanted, free_bytes / 4), int64_t{1} << 20));
-  MachinePeaks peaks;
   const std::vector<PeakRate> reading = reading_rates({n_threads}, n_bytes, kPeakRepeats);
   const PeakRate* read = best_of(reading);
   if (read == nullptr) return std::nullopt;
-  peaks.read_gb_per_s = metric_of(*read);
-  peaks.read_path = read->path;
-  const std::vector<PeakRate> multiplying =
-      multiplying_rates({n_threads}, forms_for(checkpoint), kPeakRepeats, kMultiplySeconds);
-  if (const PeakRate* best = best_of(multiplying)) {
-    peaks.gop_per_s = metric_of(*best);
-    peaks.gop_what = best->what;
-    peaks.gop_path = best->path;
-  }
-  return peaks;
+  return PeakRates{*read, multiplying_rates({n_threads}, {}, kPeakRepeats, kMultiplySeconds)};
 }
 
-BenchBasis bench_basis(const BenchSubject& subject, const Checkpoint& checkpoint,
-                       std::optional<MachinePeaks> peaks) {
+BenchBasis bench_basis(const BenchSubject& subject, const std::optional<PeakRates>& rates) {
   const ModelConfig& c = subject.model.config;
   const KvLayout layout = subject.device.kv_layout(c);
   BenchBasis basis;
   basis.chars_per_token_en = chars_per_token(subject.tokenizer, Lang::kEn);
   basis.chars_per_token_zh = chars_per_token(subject.tokenizer, Lang::kZh);
-  basis.weight_bytes_per_token = subject.device.weight_bytes();
-  if (!c.tie_embeddings) {  // of the table of embeddings a token reads one row
-    const WeightSourcePtr table = checkpoint.find("model.embed_tokens.weight");
-    if (table) basis.weight_bytes_per_token -= table->n_rows() * row_bytes(table->dtype(), table->n_cols());
-  }
+  const TokenWork work = token_work(subject);
+  basis.weight_bytes_per_token = work.weight_bytes;
   basis.kv_bytes_per_position = 2 * c.n_layers * row_bytes(layout.dtype, int64_t{c.n_kv_heads} * c.head_dim);
   // The table of embeddings is looked up, and the head has one row for a whole prompt.
   const int64_t table = c.vocab * c.hidden * (c.tie_embeddings ? 1 : 2);
   basis.ops_per_token = 2 * (c.n_parameters() - table);
   basis.attention_ops_per_position = 4 * c.n_layers * c.n_heads * c.head_dim;
-  basis.peaks = std::move(peaks);
+  const auto most = std::max_element(work.multiplications.begin(), work.multiplications.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (rates && most != work.multiplications.end()) basis.peaks = peaks_of(*rates, most->first);
   return basis;
 }
 

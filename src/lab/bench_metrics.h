@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "format/checkpoint.h"
 #include "lab/bench.h"
+#include "machine/peak_rates.h"
 #include "report/run_record.h"
 
 namespace chaski {
@@ -17,12 +18,18 @@ namespace chaski {
 /// What this machine reaches, measured beside the bench on as many threads.
 struct MachinePeaks {
   Metric read_gb_per_s;             ///< reading memory
-  std::optional<Metric> gop_per_s;  ///< multiplying in the form that the model's weights are multiplied in
+  std::optional<Metric> gop_per_s;  ///< multiplying in the form of most of the model's products
   std::string read_path, gop_what, gop_path;
 };
-/// Measure them for weights of these types, in about a second and with at most a quarter of the free memory.
-/// Nothing where `weight_bytes` are so few that they stay in a core's caches.
-std::optional<MachinePeaks> measure_peaks(const Checkpoint& checkpoint, int n_threads);
+/// The best way of reading, and all ways of multiplying: which of them counts is known once a device has the
+/// weights.
+struct PeakRates {
+  PeakRate read;
+  std::vector<PeakRate> multiplying;
+};
+/// Measure them, in about a second and with at most a quarter of the free memory. Nothing where the weights
+/// are so few that they stay in a core's caches.
+std::optional<PeakRates> measure_peaks(const Checkpoint& checkpoint, int n_threads);
 
 /// What turns tokens into characters, bytes and operations.
 struct BenchBasis {
@@ -33,8 +40,8 @@ struct BenchBasis {
   int64_t attention_ops_per_position = 0;  ///< of a token's attention to one position
   std::optional<MachinePeaks> peaks;
 };
-BenchBasis bench_basis(const BenchSubject& subject, const Checkpoint& checkpoint,
-                       std::optional<MachinePeaks> peaks);
+/// As the subject's device holds the model's weights and computes with them.
+BenchBasis bench_basis(const BenchSubject& subject, const std::optional<PeakRates>& rates);
 
 /// Of all tests that have samples. Names are unique: those of a kind's first test are bare, those of the
 /// others end with BenchTest::at. Latencies are the request's where there is one.

@@ -268,6 +268,7 @@ class IsolatedDevice : public Device {
   Ops& ops() override { return ops_; }
   IsolatedOps& isolated_ops() { return ops_; }
   int64_t weight_bytes() const override { return 0; }
+  HeldWeight held(WeightId) const override { return {}; }
 
   KvLayout kv_layout(const ModelConfig& c) const override {
     constexpr int32_t kPageTokens = 7;

@@ -275,5 +275,17 @@ TEST(CpuDevice, CountsItsWeights) {
   EXPECT_EQ(device->weight_bytes(), 64 * 256 / 32 * 34);
 }
 
+TEST(CpuDevice, SaysWhatAProductReadsOfAWeightAndHowItIsComputed) {
+  for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+    const auto device = open_cpu(precision, 1, "scalar");
+    const HeldWeight matrix =
+        device->held(device->ops().add_weight(random_weight(DType::kQ8_0, {64, 256}, 1)));
+    EXPECT_EQ(matrix.bytes, 64 * 256 / 32 * 34);
+    EXPECT_EQ(matrix.arithmetic, precision == Precision::kExact ? "f32" : "int8");
+    const HeldWeight gain = device->held(device->ops().add_weight(random_weight(DType::kF32, {1, 256}, 2)));
+    EXPECT_EQ(gain.bytes, 256 * 4) << "not the panel of 16 rows around it";
+  }
+}
+
 }  // namespace
 }  // namespace chaski

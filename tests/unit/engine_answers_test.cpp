@@ -98,6 +98,7 @@ class AlphabetDevice : public Device {
     return std::make_unique<AlphabetRunner>(limits);
   }
   int64_t weight_bytes() const override { return 0; }
+  HeldWeight held(WeightId) const override { return {}; }
 
   const LlamaModel* draft = nullptr;
   int n_draft_runs = 0;

@@ -9,6 +9,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "format/synthetic.h"
+#include "lab/bench_metrics.h"
 #include "lab/bench_prompts.h"
 #include "support/error_of.h"
 #include "support/load_tokenizer.h"
@@ -57,6 +58,43 @@ BenchPlan plan_of(std::vector<int64_t> n_prompt, std::vector<int64_t> n_gen,
   plan.depth = std::move(depth);
   plan.n_repeats = 1;
   return plan;
+}
+
+/// The basis of a bench of the checkpoint on a device, with peaks of made-up rates.
+BenchBasis basis_on(const Checkpoint& checkpoint, Device& device) {
+  const LlamaModel model = load_llama(checkpoint, device.ops(), 64);
+  const Tokenizer tokenizer = tests::load_tokenizer(checkpoint);
+  const PeakRates rates{{"read", "p", 1, "GB/s", {10}},
+                        {{"fma_f32", "p", 1, "GOP/s", {100}},
+                         {"int16_madd", "p", 1, "GOP/s", {200}},
+                         {"int8", "p", 1, "GOP/s", {300}},
+                         {"int8_deferred", "q", 1, "GOP/s", {400}}}};
+  return bench_basis({device, device.ops(), model, tokenizer}, rates);
+}
+
+TEST(BenchBasis, TheArithmeticIsThatOfThePrecisionAndTheHeldWeights) {
+  const auto blocks = open_synthetic("tiny@q8_0"), numbers = open_synthetic("tiny@f32");
+  DeviceOptions options;
+  options.isa = "scalar";  // which knows no wide form
+  options.precision = Precision::kExact;
+  EXPECT_EQ(basis_on(*blocks, *CpuBackend().open(0, options)).peaks->gop_what, "fma_f32");
+  options.precision = Precision::kFast;
+  const BenchBasis fast = basis_on(*blocks, *CpuBackend().open(0, options));
+  EXPECT_EQ(fast.peaks->gop_what, "int8_deferred") << "the best of the forms for int8";
+  EXPECT_EQ(fast.peaks->gop_path, "q");
+  EXPECT_EQ(basis_on(*numbers, *CpuBackend().open(0, options)).peaks->gop_what, "fma_f32");
+}
+
+TEST(BenchBasis, ADecodeStepReadsEveryMatrixAsItIsHeldAndOneRowOfTheTable) {
+  const auto checkpoint = open_synthetic("tiny@f32");
+  DeviceOptions options;
+  options.isa = "scalar";
+  const auto device = CpuBackend().open(0, options);
+  const BenchBasis basis = basis_on(*checkpoint, *device);
+  const ModelConfig& c = checkpoint->config();
+  const int64_t table = int64_t{c.vocab} * c.hidden;
+  const int64_t numbers = c.n_parameters() - (c.tie_embeddings ? 0 : table) + c.hidden;
+  EXPECT_EQ(basis.weight_bytes_per_token, 4 * numbers);
 }
 
 TEST_F(Bench, EveryTestHasAsManySamplesAsAskedFor) {

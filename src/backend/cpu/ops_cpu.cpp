@@ -99,6 +99,15 @@ WeightId CpuOps::add_weight(WeightSourcePtr source) {
   return {static_cast<int32_t>(weights_.size()) - 1};
 }
 
+HeldWeight CpuOps::held(WeightId id) const {
+  const Packed& w = packed(id);
+  const ActivationForm form = w.linear.form;
+  return {w.vector.empty() ? w.layout.bytes() : static_cast<int64_t>(w.vector.size() * sizeof(float)),
+          form == ActivationForm::kF32   ? "f32"
+          : form == ActivationForm::kQ16 ? "int16"
+                                         : "int8"};
+}
+
 void CpuOps::begin_weights(const std::string& cache_folder, std::shared_ptr<const Checkpoint> checkpoint,
                            const OnBytes& on_bytes) {
   cpu::PackCache::Plan plan;

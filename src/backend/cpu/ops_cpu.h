@@ -34,6 +34,7 @@ class CpuOps : public Ops {
   /// Throws Error(kCorrupt) where packed weights were damaged while they were in use.
   void synchronize() override;
   int64_t weight_bytes() const { return weight_bytes_; }
+  HeldWeight held(WeightId id) const;
 
   void embed(WeightId table, const TensorView& token_ids, const TensorView& out) override;
   void rms_norm(const TensorView& x, WeightId gain, float eps, const TensorView& out) override;
