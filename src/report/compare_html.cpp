@@ -81,7 +81,7 @@ void add_method(const Comparison& comparison, Lang lang, HtmlBody& body) {
 
 std::string command_of(const Comparison& c) {
   const auto source = [](const RunView& run) { return run.source.empty() ? std::string("RUN") : run.source; };
-  return fmt::format("chaski compare {} {}", source(c.a), source(c.b));
+  return fmt::format("chaski compare {} {}{}", source(c.a), source(c.b), c.judgement ? " --judge URL" : "");
 }
 
 }  // namespace
