@@ -1,7 +1,6 @@
 #include "base/files.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/digest.h"
 #include "base/rng.h"
 #include "base/utf8.h"
 
@@ -19,25 +19,30 @@ namespace {
 
 std::string reason() { return std::error_code(errno, std::generic_category()).message(); }
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
-          "SHA-256 is not available");
+/// Controls, and what moves or hides the text around it: marks of direction, characters without width.
+bool has_hiding_character(std::string_view name) {
+  for (size_t at = 0; at < name.size();) {
+    const Utf8Char c = decode_utf8(name, at);
+    at += static_cast<size_t>(c.length);
+    const auto is_in = [&](uint32_t first, uint32_t last) { return c.code >= first && c.code <= last; };
+    if (is_in(0, 0x1F) || is_in(0x7F, 0x9F) || is_in(0x200B, 0x200F) || is_in(0x2028, 0x202E) ||
+        is_in(0x2060, 0x206F) || is_in(0xE0000, 0xE007F) || c.code == 0x61C || c.code == 0xFEFF) {
+      return true;
+    }
   }
-  void add(const void* bytes, size_t count) { EVP_DigestUpdate(context_.get(), bytes, count); }
-  std::string hex() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_DigestFinal_ex(context_.get(), digest, &length);
-    std::string text;
-    for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-    return text;
-  }
+  return false;
+}
 
- private:
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
+/// What Windows takes for a device whatever ending it has: CON, nul.txt, COM1, …
+bool is_device_name(std::string_view part) {
+  std::string stem(part.substr(0, part.find('.')));
+  for (char& c : stem) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  const bool is_numbered = stem.size() == 4 && stem[3] >= '1' && stem[3] <= '9' &&
+                           (stem.rfind("COM", 0) == 0 || stem.rfind("LPT", 0) == 0);
+  return is_numbered || stem == "CON" || stem == "PRN" || stem == "AUX" || stem == "NUL";
+}
 
 /// A descriptor that closes itself.
 struct Descriptor {
@@ -157,16 +162,13 @@ void write_file_atomic(const std::filesystem::path& path, const std::function<vo
 }
 
 bool is_safe_relative_name(std::string_view name) {
-  if (name.empty() || !is_valid_utf8(name)) return false;
+  if (name.empty() || !is_valid_utf8(name) || has_hiding_character(name)) return false;
   int n_parts = 0;
   while (true) {
     const size_t slash = name.find('/');
     const std::string_view part = name.substr(0, slash);
     if (part.empty() || part == "." || part == ".." || part.size() > 255 || ++n_parts > 16) return false;
-    for (const char c : part) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte < 0x20 || byte == 0x7F || c == '\\' || c == ':') return false;
-    }
+    if (part.find_first_of("\\:") != std::string_view::npos || is_device_name(part)) return false;
     if (slash == std::string_view::npos) return true;
     name.remove_prefix(slash + 1);
   }
@@ -179,12 +181,12 @@ std::filesystem::path chaski_home() {
 }
 
 std::string sha256_of_file(const InputFile& file, const OnBytes& on_bytes) {
-  Sha256 hash;
+  Digest hash;
   std::vector<std::byte> chunk(1u << 20);
   for (uint64_t at = 0; at < file.size();) {
     const size_t n = static_cast<size_t>(std::min<uint64_t>(chunk.size(), file.size() - at));
     file.read_at(at, std::span(chunk).first(n));
-    hash.add(chunk.data(), n);
+    hash.add(std::span(chunk).first(n));
     at += n;
     if (on_bytes) on_bytes(n);
   }
@@ -192,8 +194,8 @@ std::string sha256_of_file(const InputFile& file, const OnBytes& on_bytes) {
 }
 
 std::string sha256_of(std::string_view bytes) {
-  Sha256 hash;
-  hash.add(bytes.data(), bytes.size());
+  Digest hash;
+  hash.add(bytes);
   return hash.hex();
 }
 

@@ -69,7 +69,8 @@ using Append = std::function<void(std::string_view)>;
 void write_file_atomic(const std::filesystem::path& path, const std::function<void(const Append&)>& write);
 
 /// Whether `name` is a relative path that stays below its folder: no empty, `.` or `..` part, no absolute or
-/// drive form, no backslash, colon, NUL or control character, valid UTF-8, at most 16 parts of 255 bytes.
+/// drive form, no backslash, colon, control character, mark of direction or character without width, no
+/// device's name (CON, nul.txt), valid UTF-8, at most 16 parts of 255 bytes.
 bool is_safe_relative_name(std::string_view name);
 
 /// $CHASKI_HOME, or ~/.local/share/chaski.

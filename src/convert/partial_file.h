@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "convert/locked_file.h"
+#include "base/locked_file.h"
 
 namespace chaski {
 

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "convert/locked_file.h"
+#include "base/locked_file.h"
 
 namespace chaski {
 

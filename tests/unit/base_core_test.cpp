@@ -147,6 +147,16 @@ TEST(Files, NamesThatLeaveTheFolderAreNotSafe) {
   EXPECT_FALSE(is_safe_relative_name(std::string(300, 'a')));
 }
 
+TEST(Files, NamesThatHideThemselvesOrAreDevicesAreNotSafe) {
+  for (const std::string_view bad : {"CON", "a/nul.txt", "Com1.json", "LPT9", "aux.", "a\u202Egpj.exe",
+                                     "a\u200Fb", "a\u200Bb", "a\u0085b", "\uFEFFa"}) {
+    EXPECT_FALSE(is_safe_relative_name(bad)) << bad;
+  }
+  for (const std::string_view good : {"console", "com10", "COM", "null.txt", "a/lpt.0"}) {
+    EXPECT_TRUE(is_safe_relative_name(good)) << good;
+  }
+}
+
 TEST(Files, Sha256IsTheStandardOne) {
   EXPECT_EQ(sha256_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
