@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "lab/csv.h"
+#include "lab/final_answer.h"
 #include "lab/loglikelihood.h"
 
 namespace chaski {
@@ -22,13 +23,6 @@ constexpr size_t kShots = 5;
 constexpr size_t kMaxSubjects = 1000;
 constexpr size_t kMaxQuestions = 200'000;
 constexpr std::string_view kDev = "dev";
-constexpr std::string_view kSpace = " \t\n\v\f\r";
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
 
 bool is_subject_name(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
@@ -45,7 +39,7 @@ struct Columns {
 Columns columns_of(const ChoiceSet& set, const CsvRow& header, std::string_view where) {
   const auto find = [&](std::string_view name) {
     const auto it = std::find_if(header.fields.begin(), header.fields.end(),
-                                 [name](const std::string& field) { return trimmed(field) == name; });
+                                 [name](const std::string& field) { return stripped(field) == name; });
     if (it != header.fields.end()) return static_cast<size_t>(it - header.fields.begin());
     throw Error(
         ErrorCode::kCorrupt, fmt::format("read {}", set.title),
@@ -70,9 +64,9 @@ ChoiceQuestion question_of(const ChoiceSet& set, const CsvRow& row, const Column
     fail(fmt::format("expected {} fields, found {}", columns.n, row.fields.size()));
   }
   ChoiceQuestion question;
-  const std::string_view text = trimmed(row.fields[columns.question]);
+  const std::string_view text = stripped(row.fields[columns.question]);
   if (text.empty()) fail("the question is empty");
-  const std::string_view answer = trimmed(row.fields[columns.answer]);
+  const std::string_view answer = stripped(row.fields[columns.answer]);
   const auto gold = std::find(kLetters.begin(), kLetters.end(), answer);
   if (gold == kLetters.end()) {
     fail(fmt::format("answer: expected A, B, C or D, found \"{}\"", printable(std::string(answer), 40)));

@@ -30,15 +30,14 @@ std::string normalised(std::string text) {
   return text;
 }
 
-/// As Python's str.strip sees the ends of a reference.
-std::string_view trimmed(std::string_view text) {
+}  // namespace
+
+std::string_view stripped(std::string_view text) {
   constexpr std::string_view kSpace = " \t\n\v\f\r";
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
-
-}  // namespace
 
 std::optional<std::string> strict_match(std::string_view answer) {
   for (size_t at = 0; (at = answer.find(kAnnouncement, at)) != std::string_view::npos; ++at) {
@@ -73,7 +72,7 @@ std::string reference_answer(std::string_view answer) {
   constexpr std::string_view kMarker = "####";
   const size_t marker = answer.rfind(kMarker);
   return std::string(
-      trimmed(marker == std::string_view::npos ? answer : answer.substr(marker + kMarker.size())));
+      stripped(marker == std::string_view::npos ? answer : answer.substr(marker + kMarker.size())));
 }
 
 bool is_exact_match(const std::optional<std::string>& found, std::string_view reference) {

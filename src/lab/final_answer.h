@@ -9,6 +9,9 @@
 
 namespace chaski {
 
+/// Without the white space of ASCII around it, as Python's str.strip leaves it.
+std::string_view stripped(std::string_view text);
+
 /// The filter "strict-match": what follows the first "The answer is " that has a number after it. One
 /// character more must follow the number on its line; where none does, the number's own last is taken for it.
 /// Nothing where no place matches.

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "lab/ascii.h"
+
 namespace chaski {
 namespace {
 
@@ -82,8 +84,6 @@ constexpr std::array kUnits = std::to_array<NumberUnit>({
     {"立方米", "space", 1, 1},
 });
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 }  // namespace
 
 const NumberUnit* unit_at(std::string_view text) {
@@ -91,8 +91,8 @@ const NumberUnit* unit_at(std::string_view text) {
   for (const NumberUnit& unit : kUnits) {
     if (!text.starts_with(unit.name) || (longest != nullptr && longest->name.size() >= unit.name.size()))
       continue;
-    const bool is_cut = is_letter(unit.name.back()) && text.size() > unit.name.size() &&
-                        (is_letter(text[unit.name.size()]) || text[unit.name.size()] == '^');
+    const bool is_cut = is_ascii_letter(unit.name.back()) && text.size() > unit.name.size() &&
+                        (is_ascii_letter(text[unit.name.size()]) || text[unit.name.size()] == '^');
     if (!is_cut) longest = &unit;
   }
   return longest;

@@ -1,12 +1,11 @@
 #include "lab/numbers_in_text.h"
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "lab/number_units.h"
+#include "lab/numbers_in_text_equations.h"
 #include "lab/numbers_in_text_tokens.h"
 #include "lab/scorer_text.h"
 
@@ -14,233 +13,11 @@ namespace chaski {
 namespace {
 
 using Kind = MathToken::Kind;
-using Tokens = std::span<const MathToken>;
 
-constexpr int kMaxDepth = 32;
-constexpr int64_t kMaxPower = 62;
 constexpr size_t kMaxGapBytes = 18;  // "答案应该是 15": between a marker and its number
 
-std::optional<Rational> add(const Rational& a, const Rational& b, int sign) {
-  int64_t left = 0, right = 0, num = 0, den = 0;
-  if (__builtin_mul_overflow(a.num, b.den, &left) || __builtin_mul_overflow(b.num, a.den, &right) ||
-      __builtin_mul_overflow(right, int64_t{sign}, &right) || __builtin_add_overflow(left, right, &num) ||
-      __builtin_mul_overflow(a.den, b.den, &den)) {
-    return std::nullopt;
-  }
-  return make_rational(num, den);
-}
-
-std::optional<Rational> multiply(const Rational& a, const Rational& b) {
-  int64_t num = 0, den = 0;
-  if (__builtin_mul_overflow(a.num, b.num, &num) || __builtin_mul_overflow(a.den, b.den, &den)) {
-    return std::nullopt;
-  }
-  return make_rational(num, den);
-}
-
-std::optional<Rational> divide(const Rational& a, const Rational& b) {
-  if (b.num == 0) return std::nullopt;
-  int64_t num = 0, den = 0;
-  if (__builtin_mul_overflow(a.num, b.den, &num) || __builtin_mul_overflow(a.den, b.num, &den)) {
-    return std::nullopt;
-  }
-  return make_rational(num, den);
-}
-
-std::optional<Rational> power(const Rational& base, const Rational& exponent) {
-  if (exponent.den != 1 || exponent.num < 0 || exponent.num > kMaxPower) return std::nullopt;
-  std::optional<Rational> value = Rational{1, 1};
-  for (int64_t i = 0; i < exponent.num && value; ++i) value = multiply(*value, base);
-  return value;
-}
-
-/// Evaluates one side of an equation by recursive descent; nothing where it is no expression.
-class Evaluator {
- public:
-  explicit Evaluator(Tokens tokens) : tokens_(tokens) {}
-  std::optional<Rational> run() {
-    const auto value = sum(0);
-    return at_ == tokens_.size() ? value : std::nullopt;
-  }
-
- private:
-  bool take(char op) {
-    if (at_ == tokens_.size() || tokens_[at_].kind != Kind::kOperator || tokens_[at_].op != op) return false;
-    ++at_;
-    return true;
-  }
-  std::optional<Rational> sum(int depth) {
-    auto value = product(depth);
-    while (value) {
-      const int sign = take('+') ? 1 : take('-') ? -1 : 0;
-      if (sign == 0) break;
-      const auto right = product(depth);
-      value = right ? add(*value, *right, sign) : std::nullopt;
-    }
-    return value;
-  }
-  std::optional<Rational> product(int depth) {
-    auto value = factor(depth);
-    while (value) {
-      const bool is_product = take('*');
-      if (!is_product && !take('/')) break;
-      const auto right = factor(depth);
-      if (!right) return std::nullopt;
-      value = is_product ? multiply(*value, *right) : divide(*value, *right);
-    }
-    return value;
-  }
-  std::optional<Rational> factor(int depth) {
-    std::optional<Rational> value;
-    if (take('(')) {
-      if (depth == kMaxDepth) return std::nullopt;
-      value = sum(depth + 1);
-      if (!value || !take(')')) return std::nullopt;
-    } else if (at_ < tokens_.size() && tokens_[at_].kind == Kind::kNumber) {
-      value = tokens_[at_++].quantity.value;
-    }
-    if (!value || !take('^')) return value;
-    if (depth == kMaxDepth) return std::nullopt;
-    const auto exponent = factor(depth + 1);
-    return exponent ? power(*value, *exponent) : std::nullopt;
-  }
-
-  Tokens tokens_;
-  size_t at_ = 0;
-};
-
-bool is_operator(const MathToken& token, std::string_view which) {
-  return token.kind == Kind::kOperator && which.find(token.op) != std::string_view::npos;
-}
-
-/// A side without what clings to it: bullets before, signs after, brackets around the whole equation.
-Tokens trimmed(Tokens side) {
-  while (!side.empty() && is_operator(side.front(), "+-*/=~r")) side = side.subspan(1);
-  while (!side.empty() && is_operator(side.back(), "+-*/=~r(")) side = side.first(side.size() - 1);
-  int64_t open = 0;
-  for (const MathToken& token : side) open += is_operator(token, "(") ? 1 : is_operator(token, ")") ? -1 : 0;
-  for (; open > 0 && !side.empty() && is_operator(side.front(), "("); --open) side = side.subspan(1);
-  for (; open < 0 && !side.empty() && is_operator(side.back(), ")"); ++open)
-    side = side.first(side.size() - 1);
-  return side;
-}
-
-bool has_operation(Tokens side) {
-  return std::any_of(side.begin(), side.end(), [](const MathToken& token) {
-    return is_operator(token, "+-*/^") || (token.kind == Kind::kNumber && token.below != 0);
-  });
-}
-
-/// Whether `shown` is `exact` rounded to the digits that it shows.
-bool is_rounded(const Rational& exact, const Quantity& shown, int least_decimals) {
-  const int decimals = std::max(shown.decimals, 0) + (shown.is_percent ? 2 : 0);
-  if (std::max(shown.decimals, 0) < least_decimals || decimals > 17) return false;
-  int64_t scale = 2;  // half a unit of the last place is 1 / scale
-  for (int i = 0; i < decimals; ++i) scale *= 10;
-  const auto difference = add(exact, shown.value, -1);
-  if (!difference) return false;
-  const auto scaled = multiply(*difference, Rational{scale, 1});
-  return scaled && scaled->num <= scaled->den && scaled->num >= -scaled->den;
-}
-
-/// Whether the decimal expansion ends.
-bool is_terminating(const Rational& value) {
-  int64_t den = value.den;
-  while (den % 2 == 0) den /= 2;
-  while (den % 5 == 0) den /= 5;
-  return den == 1;
-}
-
-/// "17 / 5 = 3 r 2".
-std::optional<bool> is_true_with_remainder(Tokens left, const Rational& quotient, const Rational& remainder) {
-  std::optional<Rational> dividend, divisor;
-  if (left.size() == 1) {
-    if (left[0].below == 0) return std::nullopt;
-    dividend = Rational{left[0].above, 1};
-    divisor = Rational{left[0].below, 1};
-  } else {
-    const auto division = std::find_if(left.rbegin(), left.rend(),
-                                       [](const MathToken& token) { return is_operator(token, "/"); });
-    if (division == left.rend()) return std::nullopt;
-    const auto after = static_cast<size_t>(left.rend() - division);
-    dividend = Evaluator(trimmed(left.first(after - 1))).run();
-    divisor = Evaluator(trimmed(left.subspan(after))).run();
-  }
-  const auto product = divisor ? multiply(*divisor, quotient) : std::nullopt;
-  const auto sum = product ? add(*product, remainder, 1) : std::nullopt;
-  if (!sum || !dividend) return std::nullopt;
-  return *sum == *dividend;
-}
-
-/// Whether what stands before a run belongs to it, as the x of "x2 + 1" or of "x + 1".
-bool is_cut_off(std::string_view plain, const MathToken& before, const MathToken& first) {
-  if (before.kind != Kind::kBreak || is_operator(first, "=~(")) return false;
-  if (first.kind == Kind::kOperator) return true;
-  std::string_view text = plain.substr(before.begin, before.end - before.begin);
-  if (text.ends_with('\\') || text.ends_with("√") || text.ends_with('_')) return true;
-  return before.end == first.begin && text.back() >= 'a' && text.back() <= 'z';
-}
-
-/// Stretches without a break, and whether their beginning is cut off.
-template <typename Visit>
-void for_each_run(std::string_view plain, Tokens tokens, const Visit& visit) {
-  size_t begin = 0;
-  for (size_t i = 0; i <= tokens.size(); ++i) {
-    const bool is_end =
-        i == tokens.size() || tokens[i].kind == Kind::kBreak || tokens[i].kind == Kind::kSentenceEnd;
-    if (!is_end) continue;
-    if (i - begin >= 3) {
-      const Tokens run = tokens.subspan(begin, i - begin);
-      visit(run, begin > 0 && is_cut_off(plain, tokens[begin - 1], run.front()));
-    }
-    begin = i + 1;
-  }
-}
-
-struct Side {
-  Tokens tokens;
-  bool is_near = false;  ///< the sign before it says nearly
-};
-
-std::vector<Side> sides_of(Tokens run) {
-  std::vector<Side> sides;
-  size_t begin = 0;
-  bool is_near = false;
-  for (size_t i = 0; i <= run.size(); ++i) {
-    if (i < run.size() && !is_operator(run[i], "=~")) continue;
-    sides.push_back({run.subspan(begin, i - begin), is_near});
-    is_near = i < run.size() && run[i].op == '~';
-    begin = i + 1;
-  }
-  return sides;
-}
-
-/// Whether two neighbours of an equation are equal; nothing where they are no equation of numbers.
-std::optional<bool> is_true(const Side& left, const Side& right) {
-  const Tokens before = trimmed(left.tokens);
-  Tokens after = right.tokens;
-  std::optional<Rational> remainder;
-  for (size_t i = 0; i + 1 < after.size(); ++i) {
-    if (!is_operator(after[i], "r")) continue;
-    if (after[i + 1].kind == Kind::kNumber) remainder = after[i + 1].quantity.value;
-    after = after.first(i);
-    break;
-  }
-  after = trimmed(after);
-  if (before.empty() || after.empty() || (!has_operation(before) && !has_operation(after)))
-    return std::nullopt;
-  const auto a = Evaluator(before).run(), b = Evaluator(after).run();
-  if (!a || !b) return std::nullopt;
-  if (remainder) return is_true_with_remainder(before, *b, *remainder);
-  if (*a == *b) return true;
-  if (after.size() == 1 && (right.is_near || after[0].quantity.decimals > 0)) {
-    return is_rounded(*a, after[0].quantity, 0);
-  }
-  return false;
-}
-
 /// The number that the expression or equation beginning at `first` comes to.
-const MathToken* result_of(Tokens tokens, size_t first) {
+const MathToken* result_of(MathTokens tokens, size_t first) {
   size_t begin = first, end = first;
   const auto is_part = [&](size_t i) {
     return tokens[i].kind == Kind::kNumber || tokens[i].kind == Kind::kOperator;
@@ -248,12 +25,12 @@ const MathToken* result_of(Tokens tokens, size_t first) {
   while (begin > 0 && is_part(begin - 1)) --begin;
   while (end < tokens.size() && is_part(end)) ++end;
   const std::vector<Side> sides = sides_of(tokens.subspan(begin, end - begin));
-  const Tokens after = sides.back().tokens;
+  const MathTokens after = sides.back().tokens;
   const auto remainder = std::find_if(after.begin(), after.end(),
                                       [](const MathToken& token) { return is_operator(token, "r"); });
-  const Tokens last = trimmed(after.first(static_cast<size_t>(remainder - after.begin())));
-  const Tokens left = trimmed(sides.front().tokens);
-  const auto number_in = [](Tokens side) -> const MathToken* {
+  const MathTokens last = trimmed(after.first(static_cast<size_t>(remainder - after.begin())));
+  const MathTokens left = trimmed(sides.front().tokens);
+  const auto number_in = [](MathTokens side) -> const MathToken* {
     return side.size() == 1 && side[0].kind == Kind::kNumber ? side.data() : nullptr;
   };
   if (const MathToken* number = number_in(last)) return number;
@@ -272,7 +49,7 @@ struct Choice {
 };
 
 /// In the last box that holds a number.
-const MathToken* boxed(std::string_view plain, Tokens tokens) {
+const MathToken* boxed(std::string_view plain, MathTokens tokens) {
   int n_tried = 0;
   for (size_t end = plain.rfind(kBoxEnd); end != std::string_view::npos && end > 0 && n_tried < 8;
        end = plain.rfind(kBoxEnd, end - 1), ++n_tried) {
@@ -289,7 +66,7 @@ const MathToken* boxed(std::string_view plain, Tokens tokens) {
 }
 
 /// Whether a number that may be part of a word stands alone: "五。" and "五个。", not "一个数".
-bool stands_alone(Tokens tokens, size_t i) {
+bool stands_alone(MathTokens tokens, size_t i) {
   constexpr size_t kOneHan = 3;
   if (!tokens[i].is_weak || i + 1 == tokens.size()) return true;
   const MathToken& next = tokens[i + 1];
@@ -298,7 +75,7 @@ bool stands_alone(Tokens tokens, size_t i) {
 }
 
 /// The number that the sentence after position `end` of a marker states.
-const MathToken* stated_after(std::string_view plain, Tokens tokens, size_t end) {
+const MathToken* stated_after(std::string_view plain, MathTokens tokens, size_t end) {
   const auto first = std::upper_bound(tokens.begin(), tokens.end(), end,
                                       [](size_t at, const MathToken& token) { return at < token.end; });
   std::optional<size_t> last;
@@ -337,7 +114,7 @@ std::vector<size_t> ends_of(std::string_view plain, std::span<const std::string>
   return ends;
 }
 
-const MathToken* after_last_equals(Tokens tokens) {
+const MathToken* after_last_equals(MathTokens tokens) {
   for (size_t i = tokens.size(); i-- > 0;) {
     if (!is_operator(tokens[i], "=~")) continue;
     for (size_t k = i + 1; k < tokens.size() && k < i + 4; ++k) {
@@ -348,7 +125,7 @@ const MathToken* after_last_equals(Tokens tokens) {
   return nullptr;
 }
 
-const MathToken* last_number(Tokens tokens, bool weak_too) {
+const MathToken* last_number(MathTokens tokens, bool weak_too) {
   for (size_t i = tokens.size(); i-- > 0;) {
     if (tokens[i].kind == Kind::kNumber && (weak_too || !tokens[i].is_weak)) return &tokens[i];
   }
@@ -356,12 +133,12 @@ const MathToken* last_number(Tokens tokens, bool weak_too) {
 }
 
 struct Conclusion {
-  size_t at = 0;  ///< where its word ends
-  Tokens tokens;  ///< what follows
+  size_t at = 0;      ///< where its word ends
+  MathTokens tokens;  ///< what follows
 };
 
 /// The last conclusion that comes to a number: "so", but not that of "also" or "some".
-Conclusion concluded(std::string_view plain, Tokens tokens, std::span<const std::string> conclusions) {
+Conclusion concluded(std::string_view plain, MathTokens tokens, std::span<const std::string> conclusions) {
   const auto is_letter = [&](size_t at) { return at < plain.size() && plain[at] >= 'a' && plain[at] <= 'z'; };
   Conclusion last;
   for (const std::string& conclusion : conclusions) {
@@ -372,7 +149,7 @@ Conclusion concluded(std::string_view plain, Tokens tokens, std::span<const std:
       const auto first =
           std::upper_bound(tokens.begin(), tokens.end(), end,
                            [](size_t at, const MathToken& token) { return at <= token.begin; });
-      const Tokens tail = tokens.subspan(static_cast<size_t>(first - tokens.begin()));
+      const MathTokens tail = tokens.subspan(static_cast<size_t>(first - tokens.begin()));
       if (end > last.at && last_number(tail, false) != nullptr) last = {end, tail};
     }
   }
@@ -380,7 +157,7 @@ Conclusion concluded(std::string_view plain, Tokens tokens, std::span<const std:
 }
 
 /// Behind the marker that stands last; of a sum from which something is concluded, what that is.
-const MathToken* marked(std::string_view plain, Tokens tokens, const AnswerMarkers& markers) {
+const MathToken* marked(std::string_view plain, MathTokens tokens, const AnswerMarkers& markers) {
   std::vector<std::pair<size_t, bool>> ends;  // and whether it is a sum's
   for (const size_t end : ends_of(plain, markers.answers)) ends.emplace_back(end, false);
   for (const size_t end : ends_of(plain, markers.sums)) ends.emplace_back(end, true);
@@ -396,7 +173,7 @@ const MathToken* marked(std::string_view plain, Tokens tokens, const AnswerMarke
   return nullptr;
 }
 
-Choice choose(std::string_view plain, Tokens tokens, const AnswerMarkers& markers) {
+Choice choose(std::string_view plain, MathTokens tokens, const AnswerMarkers& markers) {
   if (const MathToken* token = boxed(plain, tokens)) return {token, true};
   if (const MathToken* token = marked(plain, tokens, markers)) return {token, true};
   const MathToken* last = last_number(tokens, false);
@@ -418,14 +195,6 @@ std::string quote_of(std::string_view plain, const MathToken& token) {
 }
 
 }  // namespace
-
-std::optional<Rational> make_rational(int64_t num, int64_t den) {
-  constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
-  if (den == 0 || num == kLeast || den == kLeast) return std::nullopt;
-  if (den < 0) num = -num, den = -den;
-  const int64_t common = std::gcd(num, den);
-  return Rational{num / common, den / common};
-}
 
 std::optional<Quantity> parse_quantity(std::string_view text) {
   const std::string plain = plain_arithmetic(text);
@@ -476,27 +245,6 @@ std::optional<FinalNumber> find_final_number(std::string_view text, const Answer
   if (choice.token == nullptr) choice = choose(plain, tokens, markers);
   if (choice.token == nullptr) return std::nullopt;
   return FinalNumber{choice.token->quantity, choice.is_stated, quote_of(plain, *choice.token)};
-}
-
-EquationCheck check_equations(std::string_view text) {
-  const std::string plain = plain_arithmetic(text);
-  const std::vector<MathToken> tokens = math_tokens(plain);
-  EquationCheck check;
-  for_each_run(plain, tokens, [&](Tokens run, bool is_cut) {
-    const std::vector<Side> sides = sides_of(run);
-    for (size_t i = is_cut ? 1 : 0; i + 1 < sides.size(); ++i) {
-      const std::optional<bool> holds = is_true(sides[i], sides[i + 1]);
-      if (!holds) continue;
-      ++check.n;
-      if (*holds) {
-        ++check.n_true;
-      } else if (check.first_false.empty()) {
-        const size_t begin = sides[i].tokens.front().begin, end = sides[i + 1].tokens.back().end;
-        check.first_false = one_line(std::string_view(plain).substr(begin, end - begin));
-      }
-    }
-  });
-  return check;
 }
 
 bool means_the_same(const Quantity& expected, const Quantity& found) {

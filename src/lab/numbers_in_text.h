@@ -11,15 +11,9 @@
 #include <string_view>
 #include <vector>
 
-namespace chaski {
+#include "lab/rational.h"
 
-/// In lowest terms, the denominator above zero.
-struct Rational {
-  int64_t num = 0, den = 1;
-  bool operator==(const Rational&) const = default;
-};
-/// num / den in lowest terms; nothing where den is 0 or a part does not fit.
-std::optional<Rational> make_rational(int64_t num, int64_t den);
+namespace chaski {
 
 /// A number with what was written around it.
 struct Quantity {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "lab/ascii.h"
 #include "lab/numbers_in_text_tokens.h"
 #include "lab/simplified_characters.h"
 
@@ -52,8 +53,6 @@ constexpr std::array kCommands = std::to_array<Command>({
 });
 
 bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /// Rewrites a text; braces of LaTeX's arguments are followed to a depth.
 class Plainer {
  public:
@@ -75,7 +74,7 @@ class Plainer {
     if (c == '*' && at_ < text_.size() && text_[at_] == '*') {  // a power of Python's, or bold
       ++at_;
       const bool is_power =
-          !out_.empty() && is_digit(out_.back()) && at_ < text_.size() && is_digit(text_[at_]);
+          !out_.empty() && is_ascii_digit(out_.back()) && at_ < text_.size() && is_ascii_digit(text_[at_]);
       if (is_power) out_ += '^';
     } else if (c == '$' || c == '`' || c == '{' || c == '}') {
       out_ += ' ';
@@ -153,7 +152,7 @@ class Plainer {
       return !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
     };
     if (is_number(above) && is_number(below)) {
-      if (!out_.empty() && is_digit(out_.back())) out_ += ' ';  // a mixed number
+      if (!out_.empty() && is_ascii_digit(out_.back())) out_ += ' ';  // a mixed number
       out_ += above + "/" + below;
     } else {
       out_ += "((" + above + ")/(" + below + "))";

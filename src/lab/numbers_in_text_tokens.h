@@ -1,4 +1,4 @@
-// Text as arithmetic: numbers, operators, and what breaks an expression. Private to numbers_in_text.cpp.
+// Text as arithmetic: numbers, operators, and what breaks an expression. Private to the files numbers_in_text*.
 #pragma once
 
 #include <cstddef>

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "lab/ascii.h"
 #include "lab/scorer_text.h"
 
 namespace chaski {
@@ -15,25 +16,21 @@ constexpr size_t kMaxTagBytes = 400;
 constexpr size_t kMaxFilledBytes = 40;  // of what "…" stands for in a placeholder
 constexpr std::string_view kFilled = "…";
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 /// Bytes of the placeholder at the beginning of the text, 0 for none. "…" in the pattern stands for some
 /// words, so that "{{…}}" is "{{ name }}" and not what closes LaTeX's groups or Python's dicts.
 size_t placeholder_at(std::string_view text, std::string_view pattern) {
   const size_t gap = pattern.find(kFilled);
   if (gap == std::string_view::npos) {
-    const bool goes_on =
-        is_letter(pattern.back()) && text.size() > pattern.size() && is_letter(text[pattern.size()]);
+    const bool goes_on = is_ascii_letter(pattern.back()) && text.size() > pattern.size() &&
+                         is_ascii_letter(text[pattern.size()]);
     return text.starts_with(pattern) && !goes_on ? pattern.size() : 0;
   }
   const std::string_view close = pattern.substr(gap + kFilled.size());
   if (!text.starts_with(pattern.substr(0, gap))) return 0;
   const size_t begin = gap, last = std::min(text.size(), begin + kMaxFilledBytes);
   size_t end = begin;
-  while (end < last && (is_letter(text[end]) || is_digit(text[end]) || text[end] == ' ' || text[end] == '_' ||
-                        text[end] == '\'' || (text[end] & 0x80) != 0)) {
+  while (end < last && (is_ascii_letter(text[end]) || is_ascii_digit(text[end]) || text[end] == ' ' ||
+                        text[end] == '_' || text[end] == '\'' || (text[end] & 0x80) != 0)) {
     ++end;
   }
   const bool has_words = end > begin && !trimmed(text.substr(begin, end - begin)).empty();
@@ -46,7 +43,8 @@ bool is_inside(std::string_view line, size_t at) {
     const bool is_quoted = at > 1 && (line[at - 1] == '"' || line[at - 1] == '\'');
     const char before = line[at - (is_quoted ? 2 : 1)];  // of f"{{x}}" the f
     constexpr std::string_view kGlue = "\\^_{}[";
-    if (is_letter(before) || is_digit(before) || kGlue.find(before) != std::string_view::npos) return true;
+    if (is_ascii_letter(before) || is_ascii_digit(before) || kGlue.find(before) != std::string_view::npos)
+      return true;
   }
   const std::string_view head = line.substr(0, at);
   for (const char mark : {'`', '$'}) {
@@ -173,7 +171,7 @@ class Splitter {
       const size_t end = rest.substr(0, kMaxSpecialBytes).find("|>");
       if (end != std::string_view::npos) return end + 2;
     }
-    if (first != '<' && first != '[' && first != '{' && !is_letter(line[at])) return 0;
+    if (first != '<' && first != '[' && first != '{' && !is_ascii_letter(line[at])) return 0;
     for (const std::string& token : rubric_.words.at("special_tokens")) {
       if (rest.starts_with(token)) return token.size();
     }
@@ -192,7 +190,7 @@ class Splitter {
     if (rest.substr(begin).starts_with('>')) return true;
     if (begin == 0) return false;
     size_t end = begin;
-    while (end < rest.size() && (is_letter(rest[end]) || rest[end] == '-')) ++end;
+    while (end < rest.size() && (is_ascii_letter(rest[end]) || rest[end] == '-')) ++end;
     return end > begin && rest.substr(end).starts_with('=') && !rest.substr(end).starts_with("==");
   }
 
@@ -201,7 +199,7 @@ class Splitter {
     size_t begin = rest.size() > 1 && (rest[1] == '/' || rest[1] == '!') ? 2 : 1;
     size_t end = begin;
     while (end < rest.size() &&
-           (is_letter(rest[end]) || (end > begin && rest[end] >= '0' && rest[end] <= '9')))
+           (is_ascii_letter(rest[end]) || (end > begin && rest[end] >= '0' && rest[end] <= '9')))
       ++end;
     const std::string name = lower(rest.substr(begin, std::min<size_t>(end - begin, 20)));
     const size_t close = rest.substr(0, kMaxTagBytes).find('>');
