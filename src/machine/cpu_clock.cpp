@@ -3,39 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <fstream>
 #include <string>
 
-#include "base/cpu_name.h"
+#include "machine/system_files.h"
 
 namespace chaski {
-namespace {
-
 namespace fs = std::filesystem;
-
-std::string first_line(const fs::path& file) {
-  std::ifstream in(file);
-  std::string line;
-  std::getline(in, line);
-  return line.substr(0, 64);
-}
-
-std::optional<int64_t> number_in(const fs::path& file) {
-  const std::string text = first_line(file);
-  int64_t value = 0;
-  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (fault != std::errc() || end == text.data()) return std::nullopt;
-  return value;
-}
-
-}  // namespace
 
 ClockState clock_state(const fs::path& root) {
   ClockState state;
   double khz = 0;
   int64_t n_cores = 0;
   constexpr int kMostCores = 4096;
+  constexpr uint64_t kMostCounted = uint64_t{1} << 48;  // whose sum over all cores fits
   for (int core = 0; core < kMostCores; ++core) {
     const fs::path folder = root / "sys/devices/system/cpu" / ("cpu" + std::to_string(core));
     std::error_code fault;
@@ -46,7 +26,8 @@ ClockState clock_state(const fs::path& root) {
     }
     for (const char* counter : {"core_throttle_count", "package_throttle_count"}) {
       const auto n = number_in(folder / "thermal_throttle" / counter);
-      if (n) state.n_throttled = state.n_throttled.value_or(0) + *n;
+      if (n)
+        state.n_throttled = state.n_throttled.value_or(0) + static_cast<int64_t>(std::min(*n, kMostCounted));
     }
   }
   if (n_cores > 0) state.mhz = khz / 1000 / static_cast<double>(n_cores);
@@ -54,11 +35,7 @@ ClockState clock_state(const fs::path& root) {
 }
 
 std::optional<int64_t> available_memory_bytes(const fs::path& root) {
-  const std::string kib = system_value(root / "proc/meminfo", {"MemAvailable"}, ':');
-  int64_t value = 0;
-  const auto [end, fault] = std::from_chars(kib.data(), kib.data() + kib.size(), value);
-  if (fault != std::errc() || end == kib.data()) return std::nullopt;
-  return value * 1024;
+  return bytes_in(root / "proc/meminfo", "MemAvailable");
 }
 
 int64_t last_cache_bytes() {

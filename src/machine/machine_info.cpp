@@ -7,25 +7,15 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <fstream>
-#include <iomanip>
 #include <set>
 
 #include "base/cpu_name.h"
 #include "base/error.h"
 #include "base/threads.h"
+#include "machine/system_files.h"
 
 namespace chaski {
 namespace {
-
-/// The first word of a file; empty where there is none.
-std::string first_word(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::string word;
-  in >> std::setw(64) >> word;
-  return printable(word);
-}
 
 /// "performance", or "performance, powersave" where cores differ; empty in a virtual machine without any.
 std::string governors(const std::filesystem::path& root) {
@@ -33,21 +23,13 @@ std::string governors(const std::filesystem::path& root) {
   std::set<std::string> all;
   std::filesystem::directory_iterator cpu(root / "sys/devices/system/cpu", fault);
   for (; !fault && cpu != std::filesystem::directory_iterator(); cpu.increment(fault)) {
-    all.insert(first_word(cpu->path() / "cpufreq/scaling_governor"));
+    all.insert(printable(first_line(cpu->path() / "cpufreq/scaling_governor").value_or("")));
   }
   all.erase("");
   return fmt::format("{}", fmt::join(all, ", "));
 }
 
 constexpr const char* kOwnStatus = "/proc/self/status";
-
-/// Of a line as "MemTotal: 16 kB"; 0 where there is none.
-int64_t bytes_in(const std::filesystem::path& file, std::string_view key) {
-  const std::string kib = system_value(file, {key}, ':');
-  int64_t value = 0;
-  std::from_chars(kib.data(), kib.data() + kib.size(), value);
-  return value * 1024;
-}
 
 }  // namespace
 
@@ -60,17 +42,17 @@ MachineInfo machine_info(const std::filesystem::path& root) {
   }
   info.cpu = cpu_name(root);
   if (info.cpu.empty()) info.cpu = info.arch;
-  info.os = system_value(root / "etc/os-release", {"PRETTY_NAME"}, '=');
+  info.os = printable(system_value(root / "etc/os-release", {"PRETTY_NAME"}, '='));
   info.n_cores = available_cores();
-  info.memory_bytes = bytes_in(root / "proc/meminfo", "MemTotal");
+  info.memory_bytes = bytes_in(root / "proc/meminfo", "MemTotal").value_or(0);
   info.governor = governors(root);
   return info;
 }
 
 // Not getrusage(): its ru_maxrss begins at the peak of the process that started this one.
-int64_t peak_rss_bytes() { return bytes_in(kOwnStatus, "VmHWM"); }
+int64_t peak_rss_bytes() { return bytes_in(kOwnStatus, "VmHWM").value_or(0); }
 
-int64_t rss_bytes() { return bytes_in(kOwnStatus, "VmRSS"); }
+int64_t rss_bytes() { return bytes_in(kOwnStatus, "VmRSS").value_or(0); }
 
 void restart_peak_rss() noexcept {
 #if defined(__GLIBC__)

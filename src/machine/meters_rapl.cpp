@@ -1,44 +1,19 @@
 // RAPL, the energy counters of Intel and AMD processors, as Linux shows them below /sys/class/powercap.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <system_error>
 #include <vector>
 
+#include "base/error.h"
 #include "machine/meters_parts.h"
+#include "machine/system_files.h"
 
 namespace chaski {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The first line of a small file; nothing, with the reason in errno, where it cannot be read.
-std::optional<std::string> first_line(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  char bytes[128];
-  const ssize_t n = ::read(fd, bytes, sizeof(bytes));
-  const int reason = errno;
-  ::close(fd);
-  errno = reason;
-  if (n < 0) return std::nullopt;
-  const std::string text(bytes, static_cast<size_t>(n));
-  return text.substr(0, text.find('\n'));
-}
-
-std::optional<uint64_t> number_in(const fs::path& path) {
-  const auto text = first_line(path);
-  if (!text) return std::nullopt;
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error == std::errc() && end != text->data()) return value;
-  errno = EINVAL;
-  return std::nullopt;
-}
 
 struct Zone {
   fs::path folder;
@@ -137,7 +112,7 @@ std::vector<Zone> zones_below(const fs::path& powercap) {
   for (const fs::path& folder : folders) {
     const double limit = limit_watts_of(folder);
     const uint64_t range = number_in(folder / "max_energy_range_uj").value_or(0);
-    zones.push_back({folder, first_line(folder / "name").value_or(""), limit,
+    zones.push_back({folder, printable(first_line(folder / "name").value_or("")), limit,
                      WrappingCounter(range, kLimitSlack * limit)});
   }
   return zones;
