@@ -3,9 +3,11 @@
 // where.
 #include "net/http_client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -131,14 +133,17 @@ struct Transfer {
   const HttpRequest& request;
   const CancelToken& cancel;
   const std::function<bool(std::string_view)>& on_body;
+  const OnAnswer& on_answer;
   const Stopwatch& clock;  ///< since the call
   HttpResponse& response;
-  bool follows = false;  ///< a redirect's body is nobody's
+  bool follows = false;          ///< a redirect's body is nobody's
+  bool refuses_private = false;  ///< a public server sent us here
 
   size_t header_bytes = 0;
   int64_t body_bytes = 0;
   double last_byte_s = 0;
-  curl_off_t moved = 0;  ///< bytes up and down so far
+  curl_off_t moved = 0;       ///< bytes up and down so far
+  bool is_announced = false;  ///< on_answer was called
   bool was_stopped = false;
   std::string refusal{};  ///< why we ended it
   std::exception_ptr thrown{};
@@ -184,7 +189,9 @@ struct Transfer {
       response.body.append(piece);
       return true;
     }
-    was_stopped = !on_body(piece);
+    if (!is_announced && on_answer) was_stopped = !on_answer(response);
+    is_announced = true;
+    if (!was_stopped) was_stopped = !on_body(piece);
     return !was_stopped;
   }
 
@@ -206,6 +213,13 @@ struct Transfer {
     auto* transfer = static_cast<Transfer*>(self);
     return transfer->guarded(one * n, [&] { return transfer->take_body({bytes, one * n}); });
   }
+  /// Connected, and about to ask.
+  static int on_connected(void* self, char* ip, char*, int, int) {
+    auto* transfer = static_cast<Transfer*>(self);
+    if (!transfer->refuses_private || !is_private_address(ip)) return CURL_PREREQFUNC_OK;
+    transfer->refusal = "is a private address that a public server redirects to, which is not followed";
+    return CURL_PREREQFUNC_ABORT;
+  }
   static int on_progress(void* self, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
     auto* transfer = static_cast<Transfer*>(self);
     if (down + up != transfer->moved) transfer->last_byte_s = transfer->clock.seconds();
@@ -218,6 +232,21 @@ struct Transfer {
 };
 
 }  // namespace
+
+bool is_private_address(const std::string& ip) {
+  std::array<unsigned char, 16> b{};
+  if (::inet_pton(AF_INET6, ip.c_str(), b.data()) == 1) {
+    const bool is_v4 = std::all_of(b.begin(), b.begin() + 10, [](auto c) { return c == 0; }) &&
+                       ((b[10] == 0xFF && b[11] == 0xFF) || (b[10] == 0 && b[11] == 0));
+    // ::1 and :: have zeros where an embedded IPv4 address has its first bytes.
+    if (!is_v4) return (b[0] & 0xFE) == 0xFC || (b[0] == 0xFE && (b[1] & 0xC0) == 0x80);
+    std::copy(b.begin() + 12, b.end(), b.begin());
+  } else if (::inet_pton(AF_INET, ip.c_str(), b.data()) != 1) {
+    return false;
+  }
+  return b[0] == 0 || b[0] == 10 || b[0] == 127 || (b[0] == 100 && (b[1] & 0xC0) == 64) ||
+         (b[0] == 169 && b[1] == 254) || (b[0] == 172 && (b[1] & 0xF0) == 16) || (b[0] == 192 && b[1] == 168);
+}
 
 std::string_view HttpResponse::header(std::string_view lower_case_name) const {
   for (const auto& [name, value] : headers) {
@@ -247,6 +276,12 @@ struct HttpClient::State {
   void prepare(const Url& url, const std::string& method, const HeaderList& headers, Transfer& transfer);
   CURLcode perform(Transfer& transfer);
   void hop(const Url& url, const std::string& method, bool is_first_origin, Transfer& transfer);
+  /// Whether what answered last is on the internet: it or the proxy before it.
+  bool is_peer_public() const {
+    char* ip = nullptr;
+    return curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != nullptr && *ip != '\0' &&
+           !is_private_address(ip);
+  }
   [[noreturn]] void fail(CURLcode code, const Url& url, const Transfer& transfer) const;
 };
 
@@ -269,6 +304,11 @@ void HttpClient::State::prepare(const Url& url, const std::string& method, const
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_HTTPHEADER, headers.get());
   set(CURLOPT_USERAGENT, "chaski");
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!request.ca_file.empty()) set(CURLOPT_CAINFO, request.ca_file.c_str());
+  if (request.receives_bulk) set(CURLOPT_BUFFERSIZE, 512L << 10);
+  set(CURLOPT_PREREQFUNCTION, &Transfer::on_connected);
+  set(CURLOPT_PREREQDATA, static_cast<void*>(&transfer));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_s * 1000));
   if (url.is_loopback()) set(CURLOPT_PROXY, "");
   if (method == "HEAD") {
@@ -370,16 +410,20 @@ HttpClient::HttpClient() : state_(std::make_unique<State>()) {}
 HttpClient::~HttpClient() = default;
 
 HttpResponse HttpClient::send(const HttpRequest& request, const CancelToken& cancel,
-                              const std::function<bool(std::string_view piece)>& on_body) {
+                              const std::function<bool(std::string_view piece)>& on_body,
+                              const OnAnswer& on_answer) {
   Url url(request.url);
   const std::string first_origin = url.origin();
   std::string method = request.method;
   const Stopwatch clock;
+  bool is_first_public = false;  // of the server that was asked for
   for (int n_redirects = 0;; ++n_redirects) {
     HttpResponse response;
-    Transfer transfer{request, cancel, on_body, clock, response};
+    Transfer transfer{request, cancel, on_body, on_answer, clock, response};
     transfer.follows = request.max_redirects > 0;
+    transfer.refuses_private = is_first_public && url.origin() != first_origin;
     state_->hop(url, method, url.origin() == first_origin, transfer);
+    if (n_redirects == 0) is_first_public = state_->is_peer_public();
     response.url = url.text();
     const std::string location(response.header("location"));
     if (!transfer.is_dropped() || location.empty()) return response;

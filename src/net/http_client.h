@@ -22,9 +22,12 @@ struct HttpRequest {
   double connect_timeout_s = 10;
   double stall_timeout_s = 60;  ///< without a byte; there is no limit on the whole
   int64_t max_body_bytes = int64_t{64} << 20;
-  /// Redirects followed; 0: a redirect is an answer like others. Never from https to http; headers named
-  /// Authorization or Cookie do not go to another origin. A POST becomes a GET after 301, 302 and 303.
+  /// Redirects followed; 0: a redirect is an answer like others. Never from https to http, nor from a public
+  /// address to a private one; headers named Authorization or Cookie do not go to another origin. A POST
+  /// becomes a GET after 301, 302 and 303.
   int max_redirects = 0;
+  std::string ca_file;         ///< certificates to trust in place of the system's; empty: the system's
+  bool receives_bulk = false;  ///< large buffers: for speed where much comes
 };
 
 struct HttpResponse {
@@ -40,6 +43,14 @@ struct HttpResponse {
   std::string_view header(std::string_view lower_case_name) const;
 };
 
+/// Whether an IP address is of this machine, of a private network or of a link, and so nothing that a server
+/// on the internet may send us to. False for what is no address.
+bool is_private_address(const std::string& ip);
+
+/// Hears of an answer below 400 that is no redirect to be followed, when its headers are there and before its
+/// body goes to on_body; not called where there is no body. False stops as on_body does.
+using OnAnswer = std::function<bool(const HttpResponse& answer)>;
+
 class HttpClient {
  public:
   HttpClient();
@@ -53,7 +64,8 @@ class HttpClient {
   /// on_body throws; a status of 400 and above is no error. Proxies are those that the environment names
   /// (https_proxy, no_proxy, …), but never for this machine's own addresses.
   HttpResponse send(const HttpRequest& request, const CancelToken& cancel,
-                    const std::function<bool(std::string_view piece)>& on_body = {});
+                    const std::function<bool(std::string_view piece)>& on_body = {},
+                    const OnAnswer& on_answer = {});
 
  private:
   struct State;
