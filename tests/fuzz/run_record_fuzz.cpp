@@ -4,8 +4,12 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "report/compare_html.h"
+#include "report/compare_markdown.h"
+#include "report/eval_report.h"
 #include "report/exports.h"
+#include "report/report_html.h"
 #include "report/run_record.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -18,7 +22,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(text == again, "a record changes when it is read");
     const RunRecord& record = runs[0].record;
     if (size <= 64 * 1024) {
-      CHECK(!compare_html(compare(record, record), Lang::kEn).empty(), "a comparison without text");
+      const Comparison comparison = compare(record, record);
+      for (const Lang lang : {Lang::kEn, Lang::kZh}) {
+        for (const std::string& page : {compare_html(comparison, lang), compare_markdown(comparison, lang),
+                                        report_html(record, "fuzz", lang), eval_markdown(record, lang),
+                                        report_terminal(record, lang)}) {
+          CHECK(!page.empty() && is_valid_utf8(page), "a page that is no text");
+        }
+      }
+      CHECK(is_valid_utf8(report_csv(record)), "a table that is no text");
     }
     for (const char* extension : {".sql", ".csv"}) {
       CHECK(!export_text(*find_export_format(extension), runs).empty(), "an export without text");
