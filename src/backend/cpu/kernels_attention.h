@@ -106,7 +106,7 @@ CHASKI_INLINE void accumulate(Tile<V, N>& t, const float* x, const std::byte* y,
     typename V::F a, b;
     Kv::template load<V>(y, a, b);
     y += y_step;
-    V::prefetch(ahead);
+    V::prefetch_far(ahead);
     ahead += ahead_step;
     CHASKI_UNROLL
     for (int n = 0; n < N; ++n) {

@@ -55,6 +55,7 @@ struct Portable {
     for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::byte>(x[i]);
   }
   static void prefetch(const void*) {}
+  static void prefetch_far(const void*) {}
 
   static F add(F a, F b) { return a + b; }
   static F sub(F a, F b) { return a - b; }

@@ -61,6 +61,7 @@ struct Neon {
     store_as(p, vgetq_lane_s32(vreinterpretq_s32_s8(vuzp1q_s8(even, even)), 0));
   }
   CHASKI_INLINE static void prefetch(const void* p) { __builtin_prefetch(p); }
+  CHASKI_INLINE static void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 
   CHASKI_INLINE static F add(F a, F b) { return vaddq_f32(a, b); }
   CHASKI_INLINE static F sub(F a, F b) { return vsubq_f32(a, b); }
