@@ -32,7 +32,12 @@ std::vector<double> gaps_of(const std::vector<double>& times) {
 class Asking {
  public:
   Asking(const EvalSubject& subject, const EvalPlan& plan, ItemJournal& journal, const EvalEvents& events)
-      : engine_(subject.engine), prompts_(subject.prompts), plan_(plan), journal_(journal), events_(events) {}
+      : engine_(subject.engine),
+        prompts_(subject.prompts),
+        plan_(plan),
+        journal_(journal),
+        events_(events),
+        wall_before_s_(journal.wall_s()) {}
   ~Asking() { drop_all(); }
   Asking(const Asking&) = delete;
   Asking& operator=(const Asking&) = delete;
@@ -138,6 +143,7 @@ class Asking {
     AnswerRecord& answer = done.row.answer;
     answer.seconds = done.since_asked.seconds();
     if (!error.empty()) done.row.failure = FailureRecord{answer.id, answer.sample, code, error};
+    done.row.wall_s = wall_before_s_ + since_begin_.seconds();
     journal_.append(std::move(done.row));
     if (events_.on_row) events_.on_row(journal_.rows().back());
   }
@@ -157,6 +163,8 @@ class Asking {
   const EvalPlan& plan_;
   ItemJournal& journal_;
   const EvalEvents& events_;
+  const double wall_before_s_;
+  const Stopwatch since_begin_;
   std::list<UnderWay> under_way_;
 };
 
@@ -200,6 +208,7 @@ void take_answers(const ItemJournal& journal, const Suite& suite, RunRecord& rec
     if (row->failure) record.failures.push_back(*row->failure);
   }
   record.metrics = answer_metrics(in_order);
+  if (!journal.rows().empty()) record.summary.wall_s = journal.wall_s();
   record.summary.peak_rss_bytes = peak_rss_bytes();
   record.summary.ended_at = utc_timestamp();
   summarise(record);
@@ -210,6 +219,7 @@ OrderedJson settings_json(const Suite& suite, const EvalPlan& plan) {
   OrderedJson json;
   json["suite"] = {
       {"name", suite.name}, {"title", both(suite.title)}, {"source", suite.source}, {"sha256", suite.sha256}};
+  if (!suite.part.is_null()) json["suite"]["part"] = suite.part;
   json["suite"]["types"] = OrderedJson::object();
   for (const auto& [type, title] : suite.types) json["suite"]["types"][type] = both(title);
   json["n_samples"] = plan.n_samples;
@@ -235,6 +245,7 @@ std::vector<RunWarning> warnings_for(const RunRecord& record, PromptMaker::Kind 
   warn(is_single && !is_greedy, "single_sample");
   warn(is_single && is_greedy, "single_timing");
   warn(record.settings.value("batch", 1) > 1, "batched");
+  warn(record.settings.contains(OrderedJson::json_pointer("/suite/part")), "part_of_suite");
   warn(!record.model.is_synthetic && record.model.n_parameters < 1'000'000'000, "small_model");
   warn(kind == PromptMaker::Kind::kRaw, "raw_template");
   warn(kind == PromptMaker::Kind::kPlain, "no_template");

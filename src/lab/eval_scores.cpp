@@ -2,19 +2,23 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/threads.h"
 #include "engine/request.h"
 #include "lab/model_facts.h"
 #include "lab/public_suites.h"
+#include "machine/cpu_clock.h"
 #include "report/score_summary.h"
 
 namespace chaski {
 namespace {
 
 constexpr uint64_t kMaxRubricBytes = 1u << 20;
+constexpr int64_t kMostAtOnce = 64;
 constexpr const char* kFailedNote = "the question failed: there is no answer";
 
 std::string sha256_in(const RunRecord& record) {
@@ -42,6 +46,14 @@ ScoreRecord score_of_failure(AnswerRecord answer,
   score.is_correct = false;
   for (ScoreComponent& component : score.components) component.value = 0;
   return score;
+}
+
+/// How many answers to score at once: programs in them run each on a core, with memory for its limit.
+int n_at_once(int64_t n_answers) {
+  const int64_t program_bytes = 2 * CodeLimits().memory_bytes;  // the program, and its test beside it
+  const int64_t n_fit = available_memory_bytes().value_or(program_bytes) / program_bytes;
+  return static_cast<int>(
+      std::clamp<int64_t>(std::min<int64_t>({n_answers, n_fit, available_cores()}), 1, kMostAtOnce));
 }
 
 /// Means by type and of all, with intervals where there are questions enough.
@@ -97,7 +109,11 @@ Suite suite_of(const RunRecord& record, const std::string& name_or_path,
                const std::vector<std::filesystem::path>& folders) {
   const std::string sha256 = sha256_in(record);
   const std::string name = suite_name(record);
-  if (record.kind != "eval" || name.empty()) {
+  if (record.kind == "bench") {
+    throw Error(ErrorCode::kUsage, "score", "the run is a bench: it has no answers to score",
+                "name a run of `chaski eval`");
+  }
+  if (name.empty()) {
     throw Error(ErrorCode::kUsage, "score", "the run has no questions: it is no run of eval");
   }
   std::vector<std::string> places{name_or_path};
@@ -131,19 +147,26 @@ void score_run(RunRecord& record, const Suite& suite, const Rubric& rubric, Code
                const std::function<void(int64_t done, int64_t total)>& on_progress) {
   const Questions questions(suite);
   const PublicSuite* const protocol = public_suite_of(suite);
-  std::vector<ScoreRecord> scores;
-  for (const AnswerRecord& answer : record.items) {
-    cancel.throw_if_cancelled("score");
+  const auto n_answers = static_cast<int64_t>(record.items.size());
+  std::vector<ScoreRecord> scores(record.items.size());
+  std::mutex mutex;  // of n_done and of the caller's callback
+  int64_t n_done = 0;
+  const auto score_one = [&](const AnswerRecord& answer) {
     const auto score_of = [&, &asked = questions.of(answer)](const AnswerRecord& given) {
       return protocol != nullptr
                  ? protocol->score(asked, given, &runner, cancel)
                  : score_answer(asked, given, rubric, &runner, cancel, own_name(record.model));
     };
-    scores.push_back(has_failed(answer) ? score_of_failure(answer, score_of, protocol != nullptr)
-                                        : score_of(answer));
-    if (on_progress)
-      on_progress(static_cast<int64_t>(scores.size()), static_cast<int64_t>(record.items.size()));
-  }
+    return has_failed(answer) ? score_of_failure(answer, score_of, protocol != nullptr) : score_of(answer);
+  };
+  ThreadPool(n_at_once(n_answers)).parallel_for(n_answers, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      cancel.throw_if_cancelled("score");
+      scores[static_cast<size_t>(i)] = score_one(record.items[static_cast<size_t>(i)]);
+      const std::lock_guard lock(mutex);
+      if (on_progress) on_progress(++n_done, n_answers);
+    }
+  });
   std::copy_if(record.scores.begin(), record.scores.end(), std::back_inserter(scores), is_judges);
   record.scores = std::move(scores);
   if (protocol != nullptr) {

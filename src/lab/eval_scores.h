@@ -27,7 +27,9 @@ Suite suite_of(const RunRecord& record, const std::string& name_or_path,
 
 /// Score all answers by `rubric`: record.scores but those of judges, and record.scoring with the rubric's
 /// name and hash, the tier of the sandbox, and the means by type. A question that failed is scored as an
-/// empty answer. Throws Error(kCancelled), the record then as it was.
+/// empty answer. Several answers are scored at once, where programs in them take the time: `runner` is called
+/// and `on_progress` heard from several threads, the latter from one at a time. Throws Error(kCancelled), the
+/// record then as it was.
 void score_run(RunRecord& record, const Suite& suite, const Rubric& rubric, CodeRunner& runner,
                const CancelToken& cancel,
                const std::function<void(int64_t done, int64_t total)>& on_progress = {});

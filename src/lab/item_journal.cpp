@@ -1,7 +1,6 @@
 #include "lab/item_journal.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -76,7 +75,7 @@ RunIdentity identity_of(const RunRecord& run) {
   for (const auto& [name, value] : run.settings.items()) {
     if (name == "batch") continue;
     if (name == "suite" && value.is_object()) {
-      for (const char* key : {"name", "sha256"}) {
+      for (const char* key : {"name", "sha256", "part"}) {
         identity[fmt::format("suite {}", key)] = to_json_text(value.value(key, OrderedJson()));
       }
     } else {
@@ -93,6 +92,7 @@ std::string row_line(const ItemRow& row, const std::string& key) {
   // To the microsecond: a clock's noise is more, and the line stays short.
   for (const double gap : row.itl_s) json["itl_s"].push_back(std::round(gap * 1e6) / 1e6);
   if (row.failure) json["failure"] = failure_json(*row.failure);
+  json["wall_s"] = row.wall_s;
   json["key"] = key;
   return to_json_text(json) + "\n";
 }
@@ -108,14 +108,17 @@ std::pair<ItemRow, std::string> parse_row(std::string_view line, std::string_vie
   };
   ItemRow row;
   row.answer = answer_record_of(json, where);
+  const auto seconds = [&](const OrderedJson& value, std::string_view what) {
+    const bool is_time = value.is_number() && value.get<double>() >= 0 && value.get<double>() <= kMostSeconds;
+    if (!is_time) fail(fmt::format("{}: expected seconds", what));
+    return value.get<double>();
+  };
   if (const auto gaps = json.find("itl_s"); gaps != json.end()) {
     if (!gaps->is_array()) fail("itl_s: expected a list");
-    for (const OrderedJson& gap : *gaps) {
-      const bool is_time = gap.is_number() && gap.get<double>() >= 0 && gap.get<double>() <= kMostSeconds;
-      if (!is_time) fail("itl_s: expected seconds");
-      row.itl_s.push_back(gap.get<double>());
-    }
+    for (const OrderedJson& gap : *gaps) row.itl_s.push_back(seconds(gap, "itl_s"));
   }
+  const auto wall = json.find("wall_s");
+  row.wall_s = seconds(wall == json.end() ? OrderedJson() : *wall, "wall_s");
   if (const auto failure = json.find("failure"); failure != json.end()) {
     const Json values(*failure);
     const auto code = error_code_of(require_string(values, "code", where));
@@ -128,13 +131,13 @@ std::pair<ItemRow, std::string> parse_row(std::string_view line, std::string_vie
   return {std::move(row), key->get<std::string>()};
 }
 
-ItemJournal::ItemJournal(fs::path folder, const RunRecord& run, Start start) : folder_(std::move(folder)) {
+ItemJournal::ItemJournal(fs::path folder, const RunRecord& run, Start start)
+    : folder_(std::move(folder)), lock_(folder_) {
   const RunIdentity identity = identity_of(run);
   std::string text;
   for (const auto& [name, value] : identity) text += fmt::format("{}\n{}\n", name, value);
   identity_ = sha256_of(text);
   try {
-    lock();
     is_finished_ = start == Start::kResume && is_there(folder_ / kRecord);
     const bool goes_on = is_finished_ || (start == Start::kResume && is_there(folder_ / kPartial));
     if (goes_on) {
@@ -147,7 +150,7 @@ ItemJournal::ItemJournal(fs::path folder, const RunRecord& run, Start start) : f
                     "give the model and settings of that run, or another folder: --out DIR");
       }
     } else {
-      move_aside();
+      older_ = move_aside(folder_, {kItems, kRecord, kPartial, kReport});
       write_file_atomic(folder_ / kPartial, to_json_text(to_json(run), 2) + "\n");
     }
     if (is_finished_) return;
@@ -155,46 +158,15 @@ ItemJournal::ItemJournal(fs::path folder, const RunRecord& run, Start start) : f
     read_items();
   } catch (...) {
     if (items_fd_ >= 0) ::close(items_fd_);
-    if (lock_fd_ >= 0) ::close(lock_fd_);
     throw;
   }
 }
 
 ItemJournal::~ItemJournal() {
   if (items_fd_ >= 0) ::close(items_fd_);
-  ::close(lock_fd_);
 }
 
-void ItemJournal::lock() {
-  lock_fd_ = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_fd_ < 0) throw write_error(folder_.string(), errno);
-  // A file system that has no locks is used without.
-  if (::flock(lock_fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-  throw Error(ErrorCode::kUsage, "eval", fmt::format("{}: another run writes into it now", folder_.string()),
-              "wait for it, or give another folder: --out DIR");
-}
-
-void ItemJournal::move_aside() {
-  std::vector<fs::path> found;
-  for (const char* name : {kItems, kRecord, kPartial, kReport}) {
-    std::error_code ignored;
-    const fs::path path = folder_ / name;
-    if (!fs::is_regular_file(path, ignored)) continue;
-    found.push_back(path);
-  }
-  if (found.empty()) return;
-  for (int n = 1;; ++n) {
-    older_ = folder_ / fmt::format("older-{}", n);
-    std::error_code fault;
-    if (fs::create_directory(older_, fault)) break;
-    if (fault) throw write_error(older_.string(), fault.value());
-  }
-  for (const fs::path& path : found) {
-    std::error_code fault;
-    fs::rename(path, older_ / path.filename(), fault);
-    if (fault) throw write_error(path.string(), fault.value());
-  }
-}
+bool ItemJournal::older_is_unfinished() const { return !older_.empty() && is_there(older_ / kPartial); }
 
 void ItemJournal::open_items() {
   const fs::path path = folder_ / kItems;

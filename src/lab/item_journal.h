@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lab/run_folder.h"
 #include "report/run_record.h"
 
 namespace chaski {
@@ -20,6 +21,7 @@ struct ItemRow {
   AnswerRecord answer;
   std::vector<double> itl_s;             ///< seconds between its tokens
   std::optional<FailureRecord> failure;  ///< why there is no answer
+  double wall_s = 0;                     ///< of asking, in all starts of the run, when it was complete
 };
 
 /// What answers depend on, name and value: model, template, prompt and sampling settings, suite, device,
@@ -51,11 +53,15 @@ class ItemJournal {
   const std::filesystem::path& folder() const { return folder_; }
   /// Where the earlier run's files went; empty: there was none.
   const std::filesystem::path& older() const { return older_; }
+  /// The earlier run was not finished: it could be resumed there.
+  bool older_is_unfinished() const;
   /// The run in the folder was finished before: its run.json stands, and nothing may be appended.
   bool is_finished() const { return is_finished_; }
 
   /// Those found, then those appended.
   const std::vector<ItemRow>& rows() const { return rows_; }
+  /// Seconds of asking until the last of them was complete, in all starts of the run.
+  double wall_s() const { return rows_.empty() ? 0 : rows_.back().wall_s; }
   bool has(const std::string& id, int64_t sample) const { return places_.count({id, sample}) > 0; }
 
   /// On the disk when it returns. Throws Error(kIo) where the disk is full; the file then still ends with the
@@ -67,19 +73,19 @@ class ItemJournal {
   void finish(const RunRecord& record);
 
  private:
-  void lock();
-  void move_aside();
   void open_items();
   void read_items();
   std::string key_of(const AnswerRecord& answer) const;
   void keep(ItemRow row);
 
-  std::filesystem::path folder_, older_;
+  std::filesystem::path folder_;
+  FolderLock lock_;
+  std::filesystem::path older_;
   std::string identity_;  ///< hash of it
   std::vector<ItemRow> rows_;
   std::map<std::pair<std::string, int64_t>, size_t> places_;
   int64_t size_ = 0;  ///< bytes of whole rows
-  int lock_fd_ = -1, items_fd_ = -1;
+  int items_fd_ = -1;
   bool is_finished_ = false;
 };
 

@@ -266,6 +266,53 @@ Suite find_suite(const std::string& name_or_path, const std::vector<std::filesys
       fmt::format("the suites here are: {}", fmt::join(suite_names(folders), ", ")));
 }
 
+Suite part_of(Suite suite, const SuitePart& part) {
+  std::map<std::string, int64_t> n_of_type;
+  for (const SuiteItem& item : suite.items) ++n_of_type[item.type];
+  for (const std::string& type : part.types) {
+    if (n_of_type.count(type) > 0) continue;
+    std::vector<std::string> known;
+    for (const auto& [name, n] : n_of_type) known.push_back(name);
+    throw Error(ErrorCode::kUsage, "select questions",
+                fmt::format("{}: suite \"{}\" has no questions of this type", printable(type, 100),
+                            printable(suite.name)),
+                fmt::format("its types are: {}", printable(fmt::format("{}", fmt::join(known, ", ")), 2000)));
+  }
+  std::vector<SuiteItem> chosen;
+  std::map<std::string, int64_t> n_chosen;
+  for (const SuiteItem& item : suite.items) {
+    const bool is_of_type =
+        part.types.empty() || std::find(part.types.begin(), part.types.end(), item.type) != part.types.end();
+    if (is_of_type && (part.limit == 0 || n_chosen[item.type]++ < part.limit)) chosen.push_back(item);
+  }
+  if (chosen.size() == suite.items.size()) return suite;
+  suite.part = {{"n_questions", chosen.size()}, {"n_all", suite.items.size()}};
+  suite.part["types"] =
+      part.types.empty() ? OrderedJson() : OrderedJson(fmt::format("{}", fmt::join(part.types, ",")));
+  suite.part["limit"] = part.limit == 0 ? OrderedJson() : OrderedJson(part.limit);
+  suite.items = std::move(chosen);
+  return suite;
+}
+
+std::string_view language_of(const Suite& suite) {
+  size_t n_chinese = 0, n_ascii = 0;
+  for (const SuiteItem& item : suite.items) {
+    bool has_han = false, has_other = false;
+    for (size_t at = 0; at < item.prompt.size();) {
+      const Utf8Char c = decode_utf8(item.prompt, at);
+      at += static_cast<size_t>(c.length);
+      has_han = has_han || (c.code >= 0x4E00 && c.code <= 0x9FFF);
+      const bool is_kana_or_hangul =
+          (c.code >= 0x3040 && c.code <= 0x30FF) || (c.code >= 0xAC00 && c.code <= 0xD7AF);
+      has_other = has_other || is_kana_or_hangul;
+    }
+    n_chinese += has_han && !has_other ? 1 : 0;
+    n_ascii += count_code_points(item.prompt) == item.prompt.size() ? 1 : 0;
+  }
+  if (2 * n_chinese > suite.items.size()) return "zh";
+  return 2 * n_ascii > suite.items.size() ? "en" : "";
+}
+
 std::vector<std::string> suite_names(const std::vector<std::filesystem::path>& folders) {
   std::set<std::string> names;
   for (const EmbeddedSuite& embedded : embedded_suites()) names.emplace(embedded.name);

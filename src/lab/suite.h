@@ -48,7 +48,8 @@ struct Suite {
   bool is_timed_alone = false;
   std::vector<SuiteItem> items;
   std::string source;    ///< the folder, or "built in"
-  std::string sha256;    ///< of suite.yaml and items.jsonl, one after the other
+  std::string sha256;    ///< of suite.yaml and items.jsonl, one after the other; of all, also for a part
+  OrderedJson part;      ///< settings.suite.part of a record; null where all questions are there
   std::string rubric;    ///< text of the suite's own rubric.yaml; empty where it has none
   std::string protocol;  ///< of a public set, which then scores it (public_suites.h); empty: a rubric does
   std::string
@@ -63,6 +64,19 @@ Suite parse_suite(std::string_view suite_yaml, std::string_view items_jsonl, std
 /// those built in; or a public set's in its file, as "humaneval:FILE". Throws Error(kNotFound) listing what
 /// there is.
 Suite find_suite(const std::string& name_or_path, const std::vector<std::filesystem::path>& folders);
+
+/// Which of a suite's questions are asked.
+struct SuitePart {
+  std::vector<std::string> types;  ///< of these types; none: of all
+  int64_t limit = 0;               ///< the first so many of each type; 0: all of them
+};
+/// The suite with those questions alone, in its order; where these are all, the suite as it was. Throws
+/// Error(kUsage) naming the types that there are for one that is none of them.
+Suite part_of(Suite suite, const SuitePart& part);
+
+/// "zh" where most questions have Chinese characters and none of Japanese or Korean, "en" where most are
+/// plain ASCII, else "".
+std::string_view language_of(const Suite& suite);
 
 /// Names of the suites in `folders` and built in, sorted.
 std::vector<std::string> suite_names(const std::vector<std::filesystem::path>& folders);

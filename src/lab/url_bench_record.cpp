@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "lab/bench_metrics.h"
+#include "report/names.h"
 #include "report/table.h"
 #include "report/text_safety.h"
 #include "report/warnings.h"
@@ -123,30 +124,10 @@ int64_t count_setting(const RunRecord& record, const char* key) {
 
 // ---- words and numbers for people ----
 
-struct Words {
-  std::string_view name, en, zh;
-};
-constexpr Words kMetricWords[] = {
-    {"ttft_s", "first token (TTFT)", "首词元时间 (TTFT)"},
-    {"tpot_s", "each later token (TPOT)", "后续每词元时间 (TPOT)"},
-    {"inter_chunk_s", "gap between chunks", "数据块间隔"},
-    {"e2e_s", "whole request", "整个请求"},
-    {"prefill_tokens_per_s", "prompt tokens/s until the first token", "提示词处理（词元/秒，至首词元）"},
-    {"decode_tokens_per_s", "decode tokens/s", "解码（词元/秒）"},
-    {"overall_tokens_per_s", "tokens/s of a request", "单请求总体（词元/秒）"},
-    {"characters_per_s", "decode characters/s", "解码（字符/秒）"},
-    {"throughput_tokens_per_s", "tokens/s of all requests", "全部请求合计（词元/秒）"},
-    {"requests_per_s", "requests/s", "请求/秒"},
-    {"prompt_tokens", "tokens of the prompt", "提示词词元数"},
-    {"answer_tokens", "tokens of the answer", "回答词元数"},
-    {"first_chunk_tokens", "tokens in the first chunk", "首个数据块的词元数"},
-};
-
-std::string metric_words(const std::string& name, Lang lang) {
-  for (const Words& words : kMetricWords) {
-    if (words.name == name) return std::string(tr(lang, words.en, words.zh));
-  }
-  return name;
+/// The metric's name, with its unit where the values are shown without.
+std::string label_of(const NamedMetric& named, Lang lang) {
+  const bool has_unit = named.unit == "s" || named.unit == "tokens";
+  return has_unit ? words_for(NameOf::kMetric, named.name, lang) : metric_words(named, lang);
 }
 
 std::string value_text(double value, const std::string& unit) {
@@ -174,7 +155,7 @@ Table metric_table(const RunRecord& record, Lang lang) {
     const auto text = [&](double value) { return value_text(value, named.unit); };
     const auto span = [&](const Interval& i) { return text(i.low) + " – " + text(i.high); };
     const bool is_one = m.samples.size() == 1;
-    table.add({metric_words(named.name, lang), std::to_string(m.samples.size()), text(m.median),
+    table.add({label_of(named, lang), std::to_string(m.samples.size()), text(m.median),
                m.ci95 ? span(*m.ci95) : "–", is_one ? "–" : text(m.mean), is_one ? "–" : text(m.p90),
                is_one ? "–" : text(m.p99), is_one ? "–" : span(m.range)});
   }
@@ -236,6 +217,7 @@ RunRecord url_bench_record(const UrlBenchPlan& plan, const UrlBenchRun& run) {
   }
   add_metrics(samples, run, n_warmup, record);
   fill_summary(samples, record.summary);
+  if (run.seconds > 0) record.summary.wall_s = run.seconds;
   const auto warn_if = [&](bool condition, const char* code) {
     if (condition) record.warnings.push_back(make_warning(code));
   };

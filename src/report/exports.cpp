@@ -54,6 +54,7 @@ void add_summary(const RunRecord& record, Figures& figures) {
   };
   add("load_s", s.load_s, "s");
   add("total_s", s.total_s, "s");
+  add("wall_s", cell_of(s.wall_s), "s");
   add("mean_s", cell_of(s.mean_s), "s");
   add("n_answers", s.n_answers, "");
   add("n_prompt_tokens", s.n_prompt_tokens, "tokens");

@@ -163,6 +163,7 @@ OrderedJson summary_json(const RunSummary& s) {
   OrderedJson json;
   json["load_s"] = s.load_s;
   json["total_s"] = s.total_s;
+  json["wall_s"] = number_or_null(s.wall_s);
   json["mean_s"] = number_or_null(s.mean_s);
   json["n_answers"] = s.n_answers;
   json["n_prompt_tokens"] = s.n_prompt_tokens;

@@ -89,7 +89,8 @@ struct RunSummary {
   std::string started_at, ended_at;  ///< UTC
   double load_s = 0;                 ///< from opening the files to being ready for the first question
   double total_s = 0;                ///< all answers' seconds together
-  std::optional<double> mean_s;      ///< of answers that have a first token or choices; none without any
+  std::optional<double> wall_s;  ///< in which they were made; less than total_s where several were at once
+  std::optional<double> mean_s;  ///< of answers that have a first token or choices; none without any
   int64_t n_answers = 0;
   int64_t n_prompt_tokens = 0;
   int64_t n_tokens = 0;

@@ -300,6 +300,7 @@ RunSummary read_summary(const Fields& f) {
   s.ended_at = f.name("ended_at");
   s.load_s = f.amount("load_s");
   s.total_s = f.amount("total_s");
+  s.wall_s = f.optional_amount("wall_s");
   s.mean_s = f.optional_amount("mean_s");
   s.n_answers = f.count("n_answers");
   s.n_prompt_tokens = f.count("n_prompt_tokens");
@@ -329,13 +330,16 @@ void check_bilingual(const Fields& f) {
 const OrderedJson& checked_settings(const Fields& f) {
   for (const char* key : {"temperature", "top_p", "min_p"}) f.number(key);
   for (const char* key : {"repetition_penalty", "presence_penalty", "frequency_penalty"}) f.number(key);
-  for (const char* key : {"n_samples", "seed", "top_k", "max_length", "max_new_tokens", "context"})
+  for (const char* key : {"n_samples", "batch", "seed", "top_k", "max_length", "max_new_tokens", "context"})
     f.count(key);
   for (const char* key : {"precision", "kv_dtype", "template"}) f.name(key);
   f.text("system");
   const Fields suite = f.object("suite");
   for (const char* key : {"name", "sha256"}) suite.name(key);
   check_bilingual(suite.object("title"));
+  const Fields part = suite.object("part");
+  for (const char* key : {"n_questions", "n_all", "limit"}) part.count(key);
+  part.name("types");
   const Fields types = suite.object("types");
   for (const auto& [type, title] : types.json().items()) check_bilingual(types.object(type));
   return f.json();

@@ -12,7 +12,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 25> kSentences{{
+constexpr std::array<Sentence, 26> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -33,6 +33,9 @@ constexpr std::array<Sentence, 25> kSentences{{
      "提示词使用了手工指定的模板，而非模型训练所用的模板：仅此一点就可能使质量下降。"},
     {"no_template", "The model has no chat template: the questions were given as plain text to continue.",
      "模型没有对话模板：问题作为普通文本交给模型续写。"},
+    {"part_of_suite",
+     "Only a part of the suite was asked (--limit, --type): the figures are not those of the suite.",
+     "只问了题集的一部分（--limit、--type）：各项结果不代表整个题集。"},
     {"batched",
      "Several questions were answered at once: the seconds of each are shared with others and say nothing of "
      "one question alone. Use --batch 1 for that.",

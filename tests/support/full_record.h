@@ -78,6 +78,7 @@ inline RunRecord full_record() {
   record.summary.started_at = "2026-01-02T03:04:05Z";
   record.summary.ended_at = "2026-01-02T03:05:05Z";
   record.summary.load_s = 10.52;
+  record.summary.wall_s = 4.5;
   record.summary.peak_rss_bytes = 1 << 30;
   record.summary.kv_bytes = 1 << 20;
   summarise(record);
