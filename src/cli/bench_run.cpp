@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/threads.h"
-#include "cli/build_info.h"
-#include "cli/models.h"
+#include "cli/models_record.h"
 #include "cli/terminal.h"
 #include "lab/bench.h"
 #include "lab/bench_metrics.h"
@@ -34,7 +32,6 @@ constexpr int64_t kSoakTokens = 64;
 /// One model of the job.
 struct Subject {
   std::string name;
-  uint64_t weight_bytes = 0;  ///< as stored
   std::string path;
   std::optional<LoadTimes> loads;
   std::optional<PeakRates> peaks;
@@ -129,30 +126,14 @@ class BenchGroup {
   /// What the record says before anything is timed. Reads all weights for their hash.
   void describe(Subject& subject) {
     const LoadedModel& model = *subject.model;
-    const Device& device = *model.device;
-    const Checkpoint& checkpoint = *model.text.checkpoint;
     RunRecord& record = subject.record;
     record.kind = "bench";
-    record.machine = machine_facts();
-    record.build = build_facts();
-    Progress progress(std::string(tr(context_.lang, "hashing the weights", "计算权重校验和")));
-    int64_t n_hashed = 0;
-    record.model = model_facts(subject.name, checkpoint, prompt_maker(model.text, {}, "–"), [&](uint64_t n) {
-      context_.cancel.throw_if_cancelled("hash weights");
-      const auto n_all = static_cast<int64_t>(checkpoint.weight_bytes());
-      progress.show(std::min(n_all, n_hashed += static_cast<int64_t>(n)), n_all);
-    });
+    record.settings["device"] = model.device->info().id;
+    describe_model(subject.name, model, prompt_maker(model.text, {}, "–"), context_, record);
     record.model.date_string.clear();  // no template is used
-    record.model.lora = model.lora;
-    const DeviceInfo& info = device.info();
-    record.device = {info.name, info.device_kind, info.path, device.n_threads(), device.weight_bytes()};
-    record.settings["device"] = info.id;
-    record.settings["precision"] = name_of(device.precision());
-    record.settings["kv_dtype"] = name_of(device.kv_layout(model.model.config).dtype);
     record.settings["seed"] = 0;
     record.settings["temperature"] = 0.0;
     record.settings["n_models_at_once"] = subjects_.size();
-    record.summary.load_s = model.load_s;
     record.warnings = warnings_of(model);
     if (job_.plan.speculates && model.is_synthetic()) {
       subject.warn("speculation_random_weights");
@@ -216,31 +197,12 @@ class BenchGroup {
     record.energy = energy_.records(index);
     const std::string decode(name_of(TestKind::kDecode));  // the first such test
     if (auto metric = energy_.joules_per_token(index, decode)) record.metrics.push_back(std::move(*metric));
-    fill_fallbacks(subject, run.busy_s);
+    fill_fallbacks(*subject.model, run.busy_s, record);
     if (after.n_throttled.value_or(0) > before.n_throttled.value_or(0)) subject.warn("throttled");
     if (after.mhz && before.mhz && *after.mhz < 0.95 * *before.mhz) subject.warn("clock_fell");
     if (before.mhz) record.settings["clock_mhz"] = {*before.mhz, after.mhz.value_or(*before.mhz)};
     if (run.failure) subject.failure = run.failure;
     record.summary.ended_at = utc_timestamp();
-  }
-
-  void fill_fallbacks(Subject& subject, double busy_s) const {
-    RunRecord& record = subject.record;
-    record.fallback_rate = FallbackRate{};
-    const FallbackOps* fallback = subject.model->fallback.get();
-    if (fallback == nullptr || fallback->n_calls() == 0) return;
-    double seconds = 0;
-    for (const FallbackCount& count : fallback->counts()) {
-      record.fallbacks.push_back(
-          {std::string(name_of(count.op)), count.reason, count.calls, count.bytes, count.seconds});
-      seconds += count.seconds;
-    }
-    const auto share = [](int64_t part, int64_t all) {
-      return static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, all));
-    };
-    record.fallback_rate->by_calls = share(fallback->n_fallbacks(), fallback->n_calls());
-    record.fallback_rate->by_time = busy_s > 0 ? std::min(1.0, seconds / busy_s) : 0;
-    record.fallback_rate->by_ops = share(fallback->n_fallback_kinds(), fallback->n_kinds());
   }
 
   int64_t soak_tokens() const {
@@ -318,44 +280,19 @@ class BenchGroup {
   RunEnergy energy_;
 };
 
-std::vector<Subject> open_subjects(const BenchJob& job) {
-  std::vector<Subject> subjects;
-  for (const std::string& name : job.models) {
-    Subject subject;
-    subject.name = name;
-    subject.path = resolve_model(name);
-    const auto checkpoint = Checkpoint::open(subject.path);
-    check_fits(job.plan, checkpoint->config().max_context);
-    subject.weight_bytes = checkpoint->weight_bytes();
-    subjects.push_back(std::move(subject));
-  }
-  return subjects;
-}
-
-/// Whether all of them can be in memory at once, packed and with their caches.
-bool fit_together(const std::vector<Subject>& subjects) {
-  const std::optional<int64_t> free_bytes = available_memory_bytes();
-  if (subjects.size() < 2 || !free_bytes) return true;
-  const auto all =
-      std::accumulate(subjects.begin(), subjects.end(), uint64_t{0},
-                      [](uint64_t sum, const Subject& subject) { return sum + subject.weight_bytes; });
-  return static_cast<double>(all) * 1.3 < static_cast<double>(*free_bytes) * 0.9;
-}
-
 }  // namespace
 
 void run_bench_job(const BenchJob& job, const Context& context, const OnBenchRecord& on_record) {
   job.plan.validate();
-  std::vector<Subject> subjects = open_subjects(job);
-  std::vector<std::vector<Subject>> groups(1);
-  if (fit_together(subjects)) {
-    groups[0] = std::move(subjects);
-  } else {
-    groups.clear();
-    for (Subject& subject : subjects) {
-      groups.emplace_back();
-      groups.back().push_back(std::move(subject));
-    }
+  const std::vector<FoundModel> models = find_models(job.models);
+  const bool is_together = fit_together(models);
+  std::vector<std::vector<Subject>> groups;
+  for (const FoundModel& model : models) {
+    check_fits(job.plan, model.max_context);
+    if (groups.empty() || !is_together) groups.emplace_back();
+    groups.back().emplace_back();
+    groups.back().back().name = model.name;
+    groups.back().back().path = model.path;
   }
   std::exception_ptr failure;
   for (std::vector<Subject>& group : groups) {

@@ -5,6 +5,7 @@
 #include "cli/eval_folders.h"
 #include "cli/eval_run.h"
 #include "cli/eval_screen.h"
+#include "cli/eval_suites.h"
 #include "cli/run_arguments.h"
 #include "cli/scoring.h"
 #include "cli/terminal.h"
@@ -21,6 +22,7 @@ struct EvalOptions {
   JobOptions job;
   bool goes_unscored = false;
   bool wants_json = false;
+  bool lists_suites = false;
 };
 
 /// What there was in the folder before.
@@ -29,6 +31,7 @@ void note_found(const EvalRun& run, Lang lang) {
   if (!journal.older().empty()) {
     note(trf(lang, "note: the run that was in {} is now in {}\n", "注意：{} 中原有的运行已移至 {}\n",
              journal.folder().string(), journal.older().string()));
+    if (journal.older_is_unfinished()) note_resumable(journal.older(), lang);
   }
   if (run.is_finished()) {
     note(trf(lang, "note: the run in {} is finished; nothing is asked\n",
@@ -93,7 +96,7 @@ void eval_into(const EvalOptions& options, const EvalJob& job, const Context& co
   const std::vector<fs::path> folders = folders_in(job.out, models);
   Screen screen;
   std::optional<RunScorer> scorer;
-  if (!options.goes_unscored) scorer.emplace(job.suite, options.scoring, context);
+  if (!options.goes_unscored) scorer.emplace(job.suite, options.scoring, context, models);
   const EvalWork work{job, scorer ? &*scorer : nullptr, screen, options.wants_json, context};
   std::vector<RunRecord> records;
   for (size_t i = 0; i < models.size(); ++i) {
@@ -115,8 +118,7 @@ void eval_into(const EvalOptions& options, const EvalJob& job, const Context& co
 
 void eval(const EvalOptions& options, const Context& context) {
   EvalJob job = job_of(options.job);
-  for (const std::string& model : options.models)
-    resolve_model(model);  // a misspelt second name is said at once
+  find_models(options.models);  // what is wrong with the last is said before the first is asked
   if (!options.job.out.empty()) {
     make_folders(options.job.out);
     job.out = options.job.out;
@@ -146,13 +148,16 @@ void add_eval(CLI::App& app, Context& context) {
   const auto add_flag = [&](const std::string& flags, bool& value, std::string_view en, std::string_view zh) {
     command->add_flag(flags, value, std::string(tr(lang, en, zh)));
   };
-  add("MODEL", options->models, "one model or several", "一个或多个模型")->required();
+  add("MODEL", options->models, "one model or several", "一个或多个模型");
   add("--suite", options->job.suite,
       "a suite's name or folder, or a public set in its own files: ceval:DIR, cmmlu:DIR, mmlu:DIR, "
       "gsm8k:FILE, "
       "humaneval:FILE",
-      "题集名称或目录，或公开评测集的原始文件：ceval:目录、cmmlu:目录、mmlu:目录、gsm8k:文件、humaneval:文件")
-      ->required();
+      "题集名称或目录，或公开评测集的原始文件：ceval:目录、cmmlu:目录、mmlu:目录、gsm8k:文件、humaneval:"
+      "文件");
+  add_flag("--list-suites", options->lists_suites, "list the suites there are, with their questions",
+           "列出可用的题集及其题目数");
+  add_part_options(*command, lang, options->job.part);
   add("--samples", options->job.n_samples, "answers per question", "每题回答次数");
   add("--batch", options->job.batch,
       "answers made at once; by default 8, or 1 where the suite is about seconds per question; the text is "
@@ -170,8 +175,13 @@ void add_eval(CLI::App& app, Context& context) {
   add_generation_options(*command, context, options->job.settings);
   add_prompt_options(*command, context, options->job.prompts);
   add_model_options(*command, context, options->job.where);
-  command->callback(
-      [options, &context] { context.action = [options, &context] { eval(*options, context); }; });
+  command->callback([options, &context] {
+    if (!options->lists_suites && options->models.empty()) throw CLI::RequiredError("MODEL");
+    if (!options->lists_suites && options->job.suite.empty()) throw CLI::RequiredError("--suite");
+    context.action = [options, &context] {
+      options->lists_suites ? list_suites(options->wants_json, context.lang) : eval(*options, context);
+    };
+  });
 }
 
 }  // namespace chaski::cli

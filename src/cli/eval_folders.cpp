@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "cli/terminal.h"
 
 namespace chaski::cli {
 namespace {
@@ -43,6 +44,11 @@ void make_folders(const fs::path& folder) {
   std::error_code fault;
   fs::create_directories(folder, fault);
   if (fault) throw cannot_make(folder, fault);
+}
+
+void note_resumable(const fs::path& folder, Lang lang) {
+  note(trf(lang, "note: it was not finished; the command that began it goes on with --resume --out {}\n",
+           "注意：该运行尚未完成；用原来的命令加上 --resume --out {} 可继续\n", folder.string()));
 }
 
 fs::path claim_folder(const std::string& name) {

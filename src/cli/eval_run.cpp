@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cli/build_info.h"
 #include "cli/draft.h"
 #include "cli/eval_folders.h"
+#include "cli/models_record.h"
 #include "cli/terminal.h"
 #include "lab/bench.h"
 #include "machine/machine_info.h"
@@ -38,9 +38,11 @@ EvalJob job_of(const JobOptions& options) {
                 "name it with --out DIR");
   }
   EvalJob job;
-  job.suite = find_suite(options.suite, suite_folders());
+  job.suite = part_of(find_suite(options.suite, suite_folders()), options.part);
   job.plan.n_samples = options.n_samples;
-  job.plan.batch = options.batch > 0 ? options.batch : default_batch(job.suite);
+  const int32_t batch = options.batch > 0 ? options.batch : default_batch(job.suite);
+  // More at once than there are would only be said, of a run of one question even wrongly.
+  job.plan.batch = static_cast<int32_t>(std::min<int64_t>(batch, job.plan.n_answers(job.suite)));
   job.plan.settings = job.suite.settings;
   overlay(job.plan.settings, options.settings);
   if (!job.plan.settings.seed) job.plan.settings.seed = 0;
@@ -91,25 +93,9 @@ EvalRun::EvalRun(const std::string& name, const std::filesystem::path& folder, c
 
 /// Reads all weights for their hash.
 void EvalRun::describe(const std::string& name) {
-  record_.summary.load_s = model_->load_s;
-  record_.machine = machine_facts();
-  record_.build = build_facts();
-  const Checkpoint& checkpoint = *model_->text.checkpoint;
-  Progress progress(std::string(tr(context_.lang, "hashing the weights", "计算权重校验和")));
-  int64_t n_hashed = 0;
-  record_.model = model_facts(name, checkpoint, *prompts_, [&](uint64_t n_bytes) {
-    context_.cancel.throw_if_cancelled("hash weights");
-    const auto n_all = static_cast<int64_t>(checkpoint.weight_bytes());
-    progress.show(std::min(n_all, n_hashed += static_cast<int64_t>(n_bytes)), n_all);
-  });
-  record_.model.lora = model_->lora;
-  const DeviceInfo& info = model_->device->info();
-  record_.device = {info.name, info.device_kind, info.path, model_->device->n_threads(),
-                    model_->device->weight_bytes()};
-  record_.runner = {std::string(model_->engine->runner().name()), model_->engine->runner().why_not_faster()};
   record_.settings = settings_json(job_.suite, plan_);
-  record_.settings["precision"] = name_of(model_->device->precision());
-  record_.settings["kv_dtype"] = name_of(model_->device->kv_layout(model_->model.config).dtype);
+  describe_model(name, *model_, *prompts_, context_, record_);
+  record_.runner = {std::string(model_->engine->runner().name()), model_->engine->runner().why_not_faster()};
   record_.settings["context"] = model_->engine->options().context;
   // It changes no token, but the seconds of all.
   const SpeculationKind speculation = model_->engine->options().speculation;
@@ -135,24 +121,6 @@ void EvalRun::ask(std::span<const SuiteItem> items, const EvalEvents& events) {
                   "用同样的命令加上 --resume --out {} 可继续", job_.out.string()));
 }
 
-void EvalRun::fill_fallbacks() {
-  record_.fallback_rate = FallbackRate{};
-  if (!model_->fallback) return;
-  const FallbackOps& ops = *model_->fallback;
-  double seconds = 0;
-  for (const FallbackCount& count : ops.counts()) {
-    record_.fallbacks.push_back(
-        {std::string(name_of(count.op)), count.reason, count.calls, count.bytes, count.seconds});
-    seconds += count.seconds;
-  }
-  const EngineStats& stats = model_->engine->stats();
-  const auto share = [](double part, double all) { return all > 0 ? std::min(1.0, part / all) : 0.0; };
-  record_.fallback_rate = {
-      share(static_cast<double>(ops.n_fallbacks()), static_cast<double>(ops.n_calls())),
-      share(seconds, stats.prefill_s + stats.decode_s),
-      share(static_cast<double>(ops.n_fallback_kinds()), static_cast<double>(ops.n_kinds()))};
-}
-
 void EvalRun::fill_memory() {
   MemoryRecord memory;
   memory.weight_bytes = record_.device.weight_bytes;
@@ -168,7 +136,8 @@ const RunRecord& EvalRun::finish() {
   take_answers(*journal_, job_.suite, record_);
   record_.summary.kv_bytes = model_->engine->stats().kv_bytes;
   record_.energy = energy_.records(0);
-  fill_fallbacks();
+  const EngineStats& stats = model_->engine->stats();
+  fill_fallbacks(*model_, stats.prefill_s + stats.decode_s, record_);
   fill_memory();
   record_.warnings = warnings_for(record_, prompts_->kind());
   for (RunWarning& warning : warnings_of(*model_)) record_.warnings.push_back(std::move(warning));

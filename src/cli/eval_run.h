@@ -28,6 +28,7 @@ struct EvalJob {
 /// and what find_suite throws.
 struct JobOptions {
   std::string suite;
+  SuitePart part;
   int64_t n_samples = 1;
   int32_t batch = 0;  ///< 0: the suite's default
   bool resumes = false;
@@ -64,7 +65,6 @@ class EvalRun {
 
  private:
   void describe(const std::string& name);
-  void fill_fallbacks();
   void fill_memory();
 
   const EvalJob& job_;

@@ -2,6 +2,9 @@
 
 #include <malloc.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -11,6 +14,7 @@
 #include "cli/terminal.h"
 #include "convert/gguf_vocabulary.h"
 #include "format/lora.h"
+#include "machine/cpu_clock.h"
 
 namespace chaski::cli {
 namespace {
@@ -96,6 +100,39 @@ std::string resolve_model(const std::string& name) {
               fmt::format("{}: no file or folder here has this name, and no model below {}",
                           printable(name, 300), store.string()),
               "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
+}
+
+std::vector<FoundModel> find_models(const std::vector<std::string>& names) {
+  std::vector<FoundModel> found;
+  std::vector<std::string> missing;
+  std::exception_ptr first_missing;
+  for (const std::string& name : names) {
+    try {
+      const std::string path = resolve_model(name);
+      const auto checkpoint = Checkpoint::open(path);
+      found.push_back({name, path, checkpoint->weight_bytes(), checkpoint->config().max_context});
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      if (!first_missing) first_missing = std::current_exception();
+      if (std::find(missing.begin(), missing.end(), name) == missing.end()) missing.push_back(name);
+    }
+  }
+  if (missing.size() == 1) std::rethrow_exception(first_missing);
+  if (missing.empty()) return found;
+  throw Error(
+      ErrorCode::kNotFound, "find models",
+      fmt::format("not on this computer: {}", printable(fmt::format("{}", fmt::join(missing, ", ")), 600)),
+      fmt::format("fetch the folder or the .gguf file and name its path, or put it below {} under that "
+                  "name",
+                  (chaski_home() / "models").string()));
+}
+
+bool fit_together(const std::vector<FoundModel>& models) {
+  const std::optional<int64_t> free_bytes = available_memory_bytes();
+  if (models.size() < 2 || !free_bytes) return true;
+  const auto all = std::accumulate(models.begin(), models.end(), uint64_t{0},
+                                   [](uint64_t sum, const FoundModel& m) { return sum + m.weight_bytes; });
+  return static_cast<double>(all) * 1.3 < static_cast<double>(*free_bytes) * 0.9;
 }
 
 namespace {

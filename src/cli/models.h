@@ -26,6 +26,19 @@ namespace chaski::cli {
 /// CHASKI_HOME/models. Throws Error(kNotFound) saying where it looked.
 std::string resolve_model(const std::string& name);
 
+/// A model of a command that names several, before any of them is loaded.
+struct FoundModel {
+  std::string name;  ///< as the user gave it
+  std::string path;  ///< as resolve_model gives it
+  uint64_t weight_bytes = 0;
+  int64_t max_context = 0;
+};
+/// Looks at all of them, reading no weight, so that what is wrong with the last is said before the first is
+/// loaded. Throws Error(kNotFound) naming all that are not here, else what Checkpoint::open throws.
+std::vector<FoundModel> find_models(const std::vector<std::string>& names);
+/// Whether all of them can be in memory at once, packed and with their caches.
+bool fit_together(const std::vector<FoundModel>& models);
+
 /// The files' side of a model: no weight is read.
 struct ModelText {
   struct Language {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
-#include <numeric>
 
 #include "base/error.h"
 #include "cli/bench_run.h"
@@ -12,12 +11,13 @@
 #include "cli/eval_folders.h"
 #include "cli/eval_run.h"
 #include "cli/eval_screen.h"
+#include "cli/eval_suites.h"
 #include "cli/run_arguments.h"
 #include "cli/scoring.h"
 #include "cli/terminal.h"
 #include "lab/bench_plan.h"
 #include "lab/bench_report.h"
-#include "machine/cpu_clock.h"
+#include "lab/run_folder.h"
 #include "machine/machine_info.h"
 #include "report/compare_html.h"
 #include "report/compare_markdown.h"
@@ -56,7 +56,9 @@ std::vector<Side> sides_of(const ReviewOptions& options, const fs::path& out) {
     throw Error(
         ErrorCode::kUsage, "review",
         fmt::format("expected {}, found {}", n_wanted == 1 ? "one model with --templates" : "two models",
-                    options.models.size()));
+                    options.models.size()),
+        n_wanted == 1 ? "leave --templates out to compare two models"
+                      : "one model is compared with itself, by two templates, with --templates");
   }
   std::vector<Side> sides(2);
   const std::vector<fs::path> folders =
@@ -75,38 +77,39 @@ std::vector<Side> sides_of(const ReviewOptions& options, const fs::path& out) {
 
 bool wants_bench(const ReviewOptions& options) { return !options.compares_templates && !options.skips_bench; }
 
-/// Throws Error(kNotFound) naming all models that are not here, kUsage where the bench does not fit one;
-/// gives the bytes of their weights.
-uint64_t check_models(const std::vector<Side>& sides, const ReviewOptions& options) {
-  uint64_t n_bytes = 0;
-  std::vector<std::string> missing;
-  for (const Side& side : sides) {
-    try {
-      const auto checkpoint = Checkpoint::open(resolve_model(side.model));
-      n_bytes += checkpoint->weight_bytes();
-      if (!wants_bench(options)) continue;
-      options.bench.plan.validate();
-      check_fits(options.bench.plan, checkpoint->config().max_context);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kNotFound) throw;
-      if (std::find(missing.begin(), missing.end(), side.model) == missing.end())
-        missing.push_back(side.model);
-    }
-  }
-  if (missing.empty()) return n_bytes;
-  const std::string store = (chaski_home() / "models").string();
-  throw Error(
-      ErrorCode::kNotFound, "review",
-      fmt::format("not on this computer: {}", printable(fmt::format("{}", fmt::join(missing, ", ")), 600)),
-      fmt::format("fetch the folder or the .gguf file and name its path, or put it below {} under that "
-                  "name",
-                  store));
+/// What is wrong with a model, or does not fit the bench, is said before anything is asked.
+std::vector<FoundModel> check_models(const std::vector<Side>& sides, const ReviewOptions& options) {
+  std::vector<FoundModel> models = find_models({sides[0].model, sides[1].model});
+  if (!wants_bench(options)) return models;
+  options.bench.plan.validate();
+  for (const FoundModel& model : models) check_fits(options.bench.plan, model.max_context);
+  return models;
 }
 
-/// Whether both can be in memory at once, packed and with their caches.
-bool fit_together(uint64_t n_weight_bytes) {
-  const std::optional<int64_t> free_bytes = available_memory_bytes();
-  return !free_bytes || static_cast<double>(n_weight_bytes) * 1.3 < static_cast<double>(*free_bytes) * 0.9;
+/// What an earlier review left in `out` is kept in a folder in it; all of it, or, where its runs go on, what
+/// is measured anew.
+void keep_earlier(const fs::path& out, const std::vector<Side>& sides, bool resumes, Lang lang) {
+  const auto is_there = [&](const fs::path& path) {
+    std::error_code ignored;
+    return fs::exists(path, ignored);
+  };
+  std::vector<std::string> files{"bench.html", "bench.md", "bench.json"}, folders{"bench"};
+  bool is_unfinished = false;
+  if (!resumes) {
+    files.insert(files.end(), {"index.md", "compare.html", "compare.md"});
+    for (const Side& side : sides) {
+      if (!is_there(side.folder)) continue;
+      const FolderLock nobody_writes_into_it(side.folder);
+      folders.push_back(side.folder.filename().string());
+      is_unfinished = is_unfinished || is_there(side.folder / "run.partial.json");
+    }
+    is_unfinished = is_unfinished || (folders.size() > 1 && !is_there(out / "index.md"));
+  }
+  const fs::path older = move_aside(out, files, folders);
+  if (older.empty()) return;
+  note(trf(lang, "note: the review that was in {} is now in {}\n", "注意：{} 中原有的评测已移至 {}\n",
+           out.string(), older.string()));
+  if (is_unfinished) note_resumable(older, lang);
 }
 
 std::string machine_text(const CodeRunner& code_runner, Lang lang) {
@@ -241,28 +244,34 @@ void write_index(const fs::path& out, const std::vector<Side>& sides, bool has_b
   line("compare.html", "the comparison, with what the data support", "比较结果，以及数据支持哪些结论");
   line("compare.md", "the same as Markdown", "同上，Markdown 格式");
   for (const Side& side : sides) {
-    line(fmt::format("{}/run.json", side.folder.filename().string()), "record: every answer, score, setting",
-         "记录：每个回答、得分与设置");
-    line(fmt::format("{}/report.md", side.folder.filename().string()), "the same as a page",
-         "同上，网页文本");
+    const std::string folder = side.folder.filename().string();
+    line(folder + "/run.json", "record: every answer, score, setting", "记录：每个回答、得分与设置");
+    line(folder + "/report.md", "the same as a page", "同上，网页文本");
+    line(folder + "/items.jsonl", "the answers, one a line", "全部回答，每行一个");
   }
   if (has_bench) {
     line("bench.html", "the benches compared", "测速比较");
-    line("bench.json", "both benches", "两个模型的测速");
+    line("bench.md", "the same as Markdown", "同上，Markdown 格式");
+    line("bench.json", "the figures of both benches", "两个模型的测速数据");
+    for (const Side& side : sides) {
+      line(fmt::format("bench/{}/run.json", side.folder.filename().string()), "record of the bench",
+           "测速的完整记录");
+    }
   }
   text += fmt::format("\n{}", markdown_fence(machine));
   write_file_atomic(out / "index.md", text);
 }
 
 void review_into(const fs::path& out, const ReviewOptions& options, const Context& context) {
+  const FolderLock lock(out);
   std::vector<Side> sides = sides_of(options, out);
-  const uint64_t n_weight_bytes = check_models(sides, options);
+  const std::vector<FoundModel> models = check_models(sides, options);
   RunScorer scorer(sides[0].job.suite, options.scoring, context);
+  keep_earlier(out, sides, options.job.resumes, context.lang);
   Screen screen;
   const std::string machine = machine_text(scorer.code_runner(), context.lang);
   screen.show(machine);
-  const std::vector<RunRecord> records =
-      evaluate(sides, fit_together(n_weight_bytes), scorer, screen, context);
+  const std::vector<RunRecord> records = evaluate(sides, fit_together(models), scorer, screen, context);
   screen.show(write_comparison(out, "compare", records, {sides[0].folder, sides[1].folder}, context.lang));
   write_index(out, sides, false, machine, context.lang);
   // What was compared stands, whatever becomes of the bench.
@@ -319,6 +328,7 @@ void add_review(CLI::App& app, Context& context) {
       ->expected(1, 2);
   add("--suite", options->job.suite, "a suite's name or folder; by default review-zh",
       "题集名称或目录；默认 review-zh");
+  add_part_options(*command, lang, options->job.part);
   add("--samples", options->job.n_samples, "answers per question", "每题回答次数");
   add("--out", options->job.out, "folder for everything", "输出目录");
   add_scoring_options(*command, lang, options->scoring);

@@ -38,7 +38,7 @@ RunRecord find_run(const std::string& run) {
               "`chaski history` lists the runs with their ids and folders");
 }
 
-void remember_run(const RunRecord& record, const fs::path& folder, const Context& context) {
+std::optional<int64_t> remember_run(const RunRecord& record, const fs::path& folder, const Context& context) {
   const auto say = [&](std::string_view why) {
     note(fmt::format(
         "{} {}\n", tr(context.lang, "note: this run is not in the history:", "注意：本次运行未能记入历史："),
@@ -47,12 +47,13 @@ void remember_run(const RunRecord& record, const fs::path& folder, const Context
   try {
     std::error_code fault;
     const fs::path absolute = folder.empty() ? folder : fs::absolute(folder, fault);
-    RunStore(run_store_path()).put(record, fault ? folder.string() : absolute.string());
+    return RunStore(run_store_path()).put(record, fault ? folder.string() : absolute.string());
   } catch (const Error& error) {
     say(describe(error, name_of(context.lang)));
   } catch (const std::exception& error) {
     say(printable(error.what(), 400));
   }
+  return std::nullopt;
 }
 
 }  // namespace chaski::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "cli/options.h"
@@ -17,7 +18,8 @@ RunRecord find_run(const std::string& run);
 std::filesystem::path run_store_path();
 
 /// Keep a finished run, whose files are in `folder` (empty: nowhere), for `history`. Where that fails, a note
-/// on standard error says so: the run itself is lost in no case, and nothing is thrown.
-void remember_run(const RunRecord& record, const std::filesystem::path& folder, const Context& context);
+/// on standard error says so: the run itself is lost in no case, and nothing is thrown. Returns its id there.
+std::optional<int64_t> remember_run(const RunRecord& record, const std::filesystem::path& folder,
+                                    const Context& context);
 
 }  // namespace chaski::cli

@@ -22,32 +22,42 @@ struct ScoreOptions {
   bool wants_json = false;
 };
 
-/// Where the scored record is written: `out`, else where the run is.
+/// Where the scored record is written: `out`, else where the run is; empty for an id of the history.
 fs::path folder_of(const std::string& run, const fs::path& out) {
   if (!out.empty()) return out;
   std::error_code ignored;
   if (fs::is_directory(run, ignored)) return run;
-  if (fs::exists(run, ignored)) return fs::absolute(run).parent_path();
-  throw Error(ErrorCode::kUsage, "score",
-              fmt::format("{}: is an id of history; where its scores are to be written is not said",
-                          printable(run, 100)),
-              "name a folder with --out DIR");
+  return fs::exists(run, ignored) ? fs::absolute(run).parent_path() : fs::path();
+}
+
+/// Write the scored record, and say where.
+std::string keep(const RunRecord& record, const fs::path& folder, const Context& context) {
+  if (!folder.empty()) {
+    make_folders(folder);
+    write_record(folder, record, context.lang);
+  }
+  const std::optional<int64_t> id = remember_run(record, folder, context);
+  if (!folder.empty()) {
+    return fmt::format("  {} {}\n", tr(context.lang, "record:", "记录："), (folder / "run.json").string());
+  }
+  if (!id) throw Error(ErrorCode::kIo, "score", "the scores are nowhere", "name a folder with --out DIR");
+  return trf(context.lang, "  the history has the run with these scores as {}; the one before stays\n",
+             "  带有这些得分的运行已存入历史，编号 {}；原有记录保留\n", *id);
 }
 
 void score(const ScoreOptions& options, const Context& context) {
-  std::vector<fs::path> outs{options.out};
+  std::vector<fs::path> outs(options.runs.size());
   if (!options.out.empty()) outs = folders_in(options.out, options.runs);
   Screen screen;
   for (size_t i = 0; i < options.runs.size(); ++i) {
     RunRecord record = find_run(options.runs[i]);
-    const fs::path folder = folder_of(options.runs[i], options.out.empty() ? fs::path() : outs[i]);
     const Suite suite = suite_of(record, options.suite, suite_folders());
-    RunScorer(suite, options.scoring, context).score(record);
-    make_folders(folder);
-    write_record(folder, record, context.lang);
-    remember_run(record, folder, context);
+    RunScorer(suite, options.scoring, context, {record.model.id}).score(record);
+    const fs::path folder = folder_of(options.runs[i], outs[i]);
+    const std::string where = keep(record, folder, context);
     if (options.wants_json) {
       screen.show_exactly(to_json_text(to_json(record)) + "\n");
+      if (folder.empty()) note(where);
       continue;
     }
     const std::string scores = score_text(record, context.lang);
@@ -55,8 +65,7 @@ void score(const ScoreOptions& options, const Context& context) {
                     ? fmt::format("{}\n", tr(context.lang, "no answer has a score; the record says why",
                                              "没有可评分的回答，原因见记录"))
                     : scores);
-    screen.show(
-        fmt::format("\n  {} {}\n", tr(context.lang, "record:", "记录："), (folder / "run.json").string()));
+    screen.show("\n" + where);
   }
   screen.throw_if_failed();
 }
@@ -78,8 +87,8 @@ void add_score(CLI::App& app, Context& context) {
       "题集位置（若已不在运行时的位置）");
   add_scoring_options(*command, lang, options->scoring);
   add_judge_options(*command, lang, options->scoring);
-  add("--out", options->out, "folder for the scored record; by default the run's own",
-      "输出目录；默认为运行所在目录");
+  add("--out", options->out, "folder for the scored record; by default the run's own, of an id the history",
+      "输出目录；默认为运行所在目录，若以编号指定则存入历史");
   command->add_flag(
       "--json", options->wants_json,
       std::string(tr(lang, "print the records, one a line, and nothing else", "只输出记录，每个一行")));

@@ -1,5 +1,6 @@
 #include "cli/scoring.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/files.h"
@@ -9,6 +10,14 @@
 #include "report/text_safety.h"
 
 namespace chaski::cli {
+namespace {
+
+bool has_code(const Suite& suite) {
+  return std::any_of(suite.items.begin(), suite.items.end(),
+                     [](const SuiteItem& item) { return item.type == "code"; });
+}
+
+}  // namespace
 
 void add_scoring_options(CLI::App& command, Lang lang, ScoringOptions& options) {
   command.add_option(
@@ -36,7 +45,8 @@ void add_judge_options(CLI::App& command, Lang lang, ScoringOptions& options) {
       ->needs(judge);
 }
 
-RunScorer::RunScorer(const Suite& suite, const ScoringOptions& options, const Context& context)
+RunScorer::RunScorer(const Suite& suite, const ScoringOptions& options, const Context& context,
+                     const std::vector<std::string>& models)
     : suite_(suite),
       options_(options),
       context_(context),
@@ -45,8 +55,17 @@ RunScorer::RunScorer(const Suite& suite, const ScoringOptions& options, const Co
   if (code_runner_->tier() == "unsafe") {
     note(tr(context.lang, "warning: answers that are programs run here without isolation, as you asked for\n",
             "警告：按你的要求，回答中的程序将在没有隔离的情况下运行\n"));
+  } else if (code_runner_->tier() == "none" && has_code(suite)) {
+    note(trf(context.lang,
+             "note: answers that are programs are not run, since nothing isolates them here ({}); "
+             "--allow-unsafe-exec runs them all the same\n",
+             "注意：这里没有任何隔离手段（{}），因此不运行回答中的程序；--allow-unsafe-exec 可强制运行\n",
+             code_runner_->why_not()));
   }
-  if (!options.judge.empty()) make_judge(options, {}, context);
+  if (options.judge.empty()) return;
+  std::vector<ModelFacts> under_test(models.size());
+  for (size_t i = 0; i < models.size(); ++i) under_test[i].id = models[i];
+  make_judge(options, under_test, context);
 }
 
 std::unique_ptr<Judge> make_judge(const ScoringOptions& options, const std::vector<ModelFacts>& under_test,

@@ -27,8 +27,10 @@ std::unique_ptr<Judge> make_judge(const ScoringOptions& options, const std::vect
 /// A rubric, what runs code, and a judge; made before the first question, so that their faults are said then.
 class RunScorer {
  public:
-  /// Throws what rubric_for and Judge throw.
-  RunScorer(const Suite& suite, const ScoringOptions& options, const Context& context);
+  /// `models` are the names of those that will answer, where they are known: a judge that is one of them is
+  /// refused at once. Throws what rubric_for and Judge throw.
+  RunScorer(const Suite& suite, const ScoringOptions& options, const Context& context,
+            const std::vector<std::string>& models = {});
 
   const CodeRunner& code_runner() const { return *code_runner_; }
   /// The record has the scores that score() would give.
