@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 
 #include "base/digest.h"
@@ -119,7 +120,18 @@ std::optional<JournalContent> PartJournal::load() const {
   return content;
 }
 
-void PartJournal::begin(const std::string& etag) {
+// The lines before the header, without which they mean nothing: whatever ends the process in between leaves a
+// journal that is true, or none.
+void PartJournal::begin(const std::string& etag, const std::vector<PartProgress>& parts) {
+  CHECK(parts.size() == count_parts(identity_), "a journal of {} parts", parts.size());
+  std::string lines;
+  for (const PartProgress& part : parts) lines += line_of(part);
+  if (!load() && ::ftruncate(fd_, 0) != 0) return;
+  write_all(fd_, std::as_bytes(std::span(lines)), kHeaderBytes);
+  write_etag(etag);
+}
+
+void PartJournal::write_etag(const std::string& etag) {
   const Json header{{"identity", identity_json(identity_)},
                     {"etag", etag.size() <= kMaxEtagBytes ? etag : ""},
                     {"boot", boot_id()}};
@@ -127,8 +139,7 @@ void PartJournal::begin(const std::string& etag) {
   CHECK(text.size() < kHeaderBytes, "a journal's header of {} bytes", text.size());
   text.resize(kHeaderBytes - 1, ' ');
   text += '\n';
-  for (size_t i = 0; i < count_parts(identity_); ++i) text += line_of({});
-  if (::ftruncate(fd_, 0) == 0) write_all(fd_, std::as_bytes(std::span(text)), 0);
+  write_all(fd_, std::as_bytes(std::span(text)), 0);
 }
 
 void PartJournal::write_part(size_t part, const PartProgress& progress) {

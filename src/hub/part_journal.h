@@ -49,8 +49,10 @@ class PartJournal {
 
   /// What an earlier run left: n_written of each part is where to go on. Nothing where there is none.
   std::optional<JournalContent> load() const;
-  /// Forget all parts.
-  void begin(const std::string& etag);
+  /// Write all of it anew, as of now: valid only when it is whole.
+  void begin(const std::string& etag, const std::vector<PartProgress>& parts);
+  /// The same parts, known by `etag` from now on.
+  void write_etag(const std::string& etag);
   void write_part(size_t part, const PartProgress& progress);
   void sync();
 
