@@ -221,6 +221,8 @@ std::vector<StoredModel> list_models() {
     }
     for (const std::string& org : sorted_names(folder)) {
       for (const std::string& name : sorted_names(folder / org)) {
+        std::string owner = org;
+        std::replace(owner.begin(), owner.end(), '@', '/');  // as folder_of has it
         std::string shown =
             top == "ollama" ? fmt::format("{}:{}", owner, name) : fmt::format("{}/{}", org, name);
         if (top == "git" || top == "url") {

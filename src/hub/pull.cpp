@@ -34,7 +34,8 @@ class Meter {
   }
   void retry(const std::string& file, const std::string& why) {
     const std::lock_guard lock(mutex_);
-    PullEvent event{PullEvent::Kind::kRetry};
+    PullEvent event;
+    event.kind = PullEvent::Kind::kRetry;
     event.file = file;
     event.text = why;
     on_event_(event);
@@ -42,7 +43,8 @@ class Meter {
   void finish(const StoredFile& stored) {
     const std::lock_guard lock(mutex_);
     send();
-    PullEvent event{PullEvent::Kind::kFile};
+    PullEvent event;
+    event.kind = PullEvent::Kind::kFile;
     event.file = stored.name;
     event.stored = &stored;
     on_event_(event);
@@ -51,7 +53,8 @@ class Meter {
  private:
   void send() {
     since_event_.restart();
-    PullEvent event{PullEvent::Kind::kProgress};
+    PullEvent event;
+    event.kind = PullEvent::Kind::kProgress;
     event.n_done = static_cast<uint64_t>(std::max<int64_t>(n_done_, 0));
     event.n_total = std::max(n_total_, event.n_done);  // sizes that the hub did not say
     on_event_(event);
@@ -119,7 +122,10 @@ std::optional<PullReport> find_in_cache(const PullOptions& options, const Remote
 PullReport pull_offline(const PullOptions& options) {
   const fs::path folder = options.local_dir.empty() ? folder_of(options.repo) : options.local_dir;
   if (const auto manifest = read_manifest(folder)) {
-    PullReport report{folder, manifest->commit, manifest->files.size()};
+    PullReport report;
+    report.path = folder;
+    report.commit = manifest->commit;
+    report.n_files = manifest->files.size();
     for (const StoredFile& file : manifest->files) report.n_bytes += file.size;
     report.where = PullReport::Where::kWasThere;
     return report;
@@ -181,7 +187,11 @@ void Filling::lock() {
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kUsage || !options_.waits) throw;
     }
-    if (!is_said) on_event_(PullEvent{PullEvent::Kind::kWaiting});
+    if (!is_said) {
+      PullEvent event;
+      event.kind = PullEvent::Kind::kWaiting;
+      on_event_(event);
+    }
     is_said = true;
   }
 }
@@ -313,7 +323,8 @@ PullReport pull(const PullOptions& options, const OnPullEvent& on_event, const C
   HttpClient client;
   const RemoteListing listing = source->list(client, cancel);
   const Selection selection = select_files(listing.files, options.rules);
-  PullEvent plan{PullEvent::Kind::kPlan};
+  PullEvent plan;
+  plan.kind = PullEvent::Kind::kPlan;
   plan.selection = &selection;
   plan.n_total = bytes_of(selection.files);
   on_event(plan);

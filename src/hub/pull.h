@@ -39,7 +39,7 @@ struct PullEvent {
   Kind kind = Kind::kProgress;
   const Selection* selection = nullptr;
   const StoredFile* stored = nullptr;
-  std::string file, text;
+  std::string file{}, text{};
   uint64_t n_done = 0, n_total = 0;
 };
 /// Called by one thread at a time.
@@ -48,9 +48,9 @@ using OnPullEvent = std::function<void(const PullEvent&)>;
 struct PullReport {
   std::filesystem::path path;
   std::string commit;
-  uint64_t n_files = 0, n_bytes = 0;   ///< of the model
-  uint64_t n_fetched = 0;              ///< bytes that came over the network in this run
-  std::vector<std::string> unchecked;  ///< files whose hash the hub does not say
+  uint64_t n_files = 0, n_bytes = 0;     ///< of the model
+  uint64_t n_fetched = 0;                ///< bytes that came over the network in this run
+  std::vector<std::string> unchecked{};  ///< files whose hash the hub does not say
   enum class Where { kFetched, kWasThere, kCache, kPlanOnly } where = Where::kFetched;
 };
 
