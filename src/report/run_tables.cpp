@@ -13,7 +13,6 @@
 namespace chaski {
 namespace {
 
-constexpr size_t kMostOps = 30;
 
 /// A table with a column per run, and one per published run where there are any.
 class PerRun {
@@ -490,34 +489,6 @@ Table fallback_table(Runs runs, const Published* published, Lang lang) {
                    figure(f.seconds));
       });
   return table.take();
-}
-
-Table ops_table(const RunRecord& record, Lang lang) {
-  Table table{"ops",
-              std::string(tr(lang, "Time by op", "各算子用时")),
-              {std::string(tr(lang, "op", "算子")), std::string(tr(lang, "phase", "阶段")),
-               std::string(tr(lang, "shape", "形状")), std::string(tr(lang, "calls", "次数")),
-               std::string(tr(lang, "seconds", "秒")), std::string(tr(lang, "share", "占比")), "GB/s"},
-              "lllrrrr",
-              {},
-              {},
-              {}};
-  std::vector<const OpRecord*> ops;
-  double total = 0;
-  for (const OpRecord& op : record.ops) {
-    ops.push_back(&op);
-    total += op.seconds;
-  }
-  std::stable_sort(ops.begin(), ops.end(),
-                   [](const OpRecord* x, const OpRecord* y) { return x->seconds > y->seconds; });
-  if (ops.size() > kMostOps) ops.resize(kMostOps);
-  for (const OpRecord* op : ops) {
-    const std::optional<double> rate =
-        op->seconds > 0 ? std::optional(static_cast<double>(op->bytes) / op->seconds / 1e9) : std::nullopt;
-    table.add({op->op, op->phase, op->shape, fmt::format("{}", op->calls), figure(op->seconds),
-               total > 0 ? percent(op->seconds / total) : "–", figure(rate)});
-  }
-  return table;
 }
 
 std::vector<Table> measured_tables(Runs runs, const std::optional<ScorerChoice>& scorer,
