@@ -87,6 +87,10 @@ void parse(CLI::App& app, Context& context, int argc, char** argv) {
 
 void run_command_line(int argc, char** argv, Context& context) {
   context.lang = requested_lang(argc, argv);
+  add_pull(app, context);
+  add_list(app, context);
+  add_verify(app, context);
+  add_rm(app, context);
   CLI::App app(
       std::string(tr(context.lang, "chaski runs, measures and compares Llama models on this computer.",
                      "chaski：在本机运行、测量、比较 Llama 系列模型。")),

@@ -14,6 +14,7 @@
 #include "cli/terminal.h"
 #include "convert/gguf_vocabulary.h"
 #include "format/lora.h"
+#include "hub/model_store.h"
 #include "machine/cpu_clock.h"
 
 namespace chaski::cli {
@@ -89,17 +90,26 @@ std::string piece_or_empty(const Tokenizer& tokenizer, const std::optional<int32
 std::string resolve_model(const std::string& name) {
   if (name.rfind("synthetic:", 0) == 0) return name;
   std::error_code ignored;
-  if (fs::is_directory(name, ignored)) return open_in_folder(name);
-  if (fs::exists(name, ignored)) return name;
   const fs::path store = chaski_home() / "models";
-  if (is_safe_relative_name(name)) {
-    if (fs::is_directory(store / name, ignored)) return open_in_folder(store / name);
-    if (fs::exists(store / name, ignored)) return (store / name).string();
+  std::optional<fs::path> found;
+  if (fs::exists(name, ignored)) {
+    found = name;
+  } else if (is_safe_relative_name(name) && fs::exists(store / name, ignored)) {
+    found = store / name;
+  } else {
+    found = find_pulled(name);
   }
-  throw Error(ErrorCode::kNotFound, "find model",
-              fmt::format("{}: no file or folder here has this name, and no model below {}",
-                          printable(name, 300), store.string()),
-              "`./dev demo` in the source tree installs `default`; synthetic:tiny is always there");
+  if (found) {
+    require_whole_model(*found);
+    return fs::is_directory(*found, ignored) ? open_in_folder(*found) : found->string();
+  }
+  throw Error(
+      ErrorCode::kNotFound, "find model",
+      fmt::format("{}: no file or folder here has this name, and no model below {}", printable(name, 300),
+                  store.string()),
+      fmt::format("`chaski pull {}` fetches it where it is a hub's name or an alias; `./dev demo` in the "
+                  "source tree installs `default`; synthetic:tiny is always there",
+                  printable(name, 100)));
 }
 
 std::vector<FoundModel> find_models(const std::vector<std::string>& names) {

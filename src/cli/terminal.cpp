@@ -97,16 +97,23 @@ std::string read_stdin(size_t max_bytes, const CancelToken& cancel) {
   }
 }
 
+void show_moving_line(std::string_view text) noexcept {
+  if (!stderr_is_terminal()) return;
+  write_if_possible(STDERR_FILENO, "\r");
+  write_if_possible(STDERR_FILENO, text);
+  write_if_possible(STDERR_FILENO, "\x1b[K");
+}
+
 void Progress::show(int64_t done, int64_t total) {
   if (!stderr_is_terminal() || total <= 0) return;
   const int percent = static_cast<int>(100 * done / total);
   if (percent == shown_percent_) return;
   shown_percent_ = percent;
-  write_if_possible(STDERR_FILENO, fmt::format("\r{} {:3}%\x1b[K", label_, percent));
+  show_moving_line(fmt::format("{} {:3}%", label_, percent));
 }
 
 void Progress::clear() noexcept {
-  if (shown_percent_ >= 0) write_if_possible(STDERR_FILENO, "\r\x1b[K");
+  if (shown_percent_ >= 0) show_moving_line("");
   shown_percent_ = -1;
 }
 

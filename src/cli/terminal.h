@@ -34,6 +34,10 @@ bool stdin_is_terminal();
 /// All of standard input. Throws Error(kUsage) over `max_bytes`, Error(kCancelled) on Ctrl-C.
 std::string read_stdin(size_t max_bytes, const CancelToken& cancel);
 
+/// One line on the terminal of standard error, over the one that this showed before; empty: none any more.
+/// Silent where standard error is a file.
+void show_moving_line(std::string_view text) noexcept;
+
 /// A line on a terminal that says how far something has come, and goes away. Silent where standard error is a
 /// file.
 class Progress {

@@ -172,7 +172,7 @@ void Attempt::prepare() {
     parts_[i].n_synced = earlier->parts[i].n_synced;
     n_continued_ += parts_[i].n_written;
   }
-  watch_.on_bytes(static_cast<int64_t>(n_continued_));
+  watch_.on_continued(n_continued_);
 }
 
 void Attempt::discard() {

@@ -21,8 +21,10 @@ struct DownloadOptions {
 
 /// What is heard of a download, from several threads.
 struct DownloadWatch {
-  /// Bytes that are on the disk now and were not; may be less than zero where some are fetched again.
+  /// Bytes that came; less than zero where some are fetched again.
   std::function<void(int64_t n_bytes)> on_bytes = [](int64_t) {};
+  /// Bytes that an earlier run had fetched.
+  std::function<void(uint64_t n_bytes)> on_continued = [](uint64_t) {};
   /// Something failed and is tried again.
   std::function<void(const std::string& why)> on_retry = [](const std::string&) {};
 };

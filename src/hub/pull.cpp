@@ -26,9 +26,14 @@ class Meter {
  public:
   Meter(const OnPullEvent& on_event, uint64_t n_total) : on_event_(on_event), n_total_(n_total) {}
 
+  void add_kept(uint64_t n_bytes) {
+    const std::lock_guard lock(mutex_);
+    n_done_ += static_cast<int64_t>(n_bytes);
+  }
   void add(int64_t n_bytes) {
     const std::lock_guard lock(mutex_);
     n_done_ += n_bytes;
+    n_fetched_ += n_bytes;
     if (since_event_.seconds() < kProgressEvery_s) return;
     send();
   }
@@ -56,13 +61,14 @@ class Meter {
     PullEvent event;
     event.kind = PullEvent::Kind::kProgress;
     event.n_done = static_cast<uint64_t>(std::max<int64_t>(n_done_, 0));
+    event.n_fetched = static_cast<uint64_t>(std::max<int64_t>(n_fetched_, 0));
     event.n_total = std::max(n_total_, event.n_done);  // sizes that the hub did not say
     on_event_(event);
   }
 
   const OnPullEvent& on_event_;
   std::mutex mutex_;
-  int64_t n_done_ = 0;
+  int64_t n_done_ = 0, n_fetched_ = 0;
   uint64_t n_total_;
   Stopwatch since_event_;
 };
@@ -252,6 +258,7 @@ void Filling::check_room(const std::vector<const RemoteFile*>& missing) const {
 StoredFile Filling::fetch(const RemoteFile& file, Meter& meter) {
   DownloadWatch watch;
   watch.on_bytes = [&](int64_t n) { meter.add(n); };
+  watch.on_continued = [&](uint64_t n) { meter.add_kept(n); };
   watch.on_retry = [&](const std::string& why) { meter.retry(file.name, why); };
   const DownloadedFile done = download_file(source_, file, folder_, options_.download, watch, cancel_);
   report_.n_fetched += done.size - std::min(done.size, done.n_continued);
@@ -305,7 +312,7 @@ PullReport Filling::run() {
   if (replaces) folder_.remove_own(kManifestName);
   Meter meter(on_event_, bytes_of(selection_.files));
   std::vector<StoredFile> files = kept_;
-  for (const StoredFile& file : files) meter.add(static_cast<int64_t>(file.size));
+  for (const StoredFile& file : files) meter.add_kept(file.size);
   for (const RemoteFile* file : missing) {
     files.push_back(fetch(*file, meter));
     meter.finish(files.back());

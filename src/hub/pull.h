@@ -33,7 +33,7 @@ struct PullEvent {
     kPlan,      ///< `selection` is what will be there; n_done of n_total bytes are
     kWaiting,   ///< another process fills the folder: its end is waited for
     kFile,      ///< `file` is there and right, `stored` says what it is
-    kProgress,  ///< n_done of n_total bytes
+    kProgress,  ///< n_done of n_total bytes, n_fetched of them in this run
     kRetry      ///< something failed and is tried again: `text`
   };
   Kind kind = Kind::kProgress;
@@ -41,6 +41,7 @@ struct PullEvent {
   const StoredFile* stored = nullptr;
   std::string file{}, text{};
   uint64_t n_done = 0, n_total = 0;
+  uint64_t n_fetched = 0;  ///< of n_done, in this run
 };
 /// Called by one thread at a time.
 using OnPullEvent = std::function<void(const PullEvent&)>;
