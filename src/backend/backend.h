@@ -73,6 +73,11 @@ class Device {
   virtual int64_t weight_bytes() const = 0;
   /// Of a weight that ops() was given.
   virtual HeldWeight held(WeightId id) const = 0;
+  /// Bytes that a weight of this type and shape would take here; as many as it is stored in, unless a device
+  /// says otherwise. Reads none of it.
+  virtual int64_t bytes_to_hold(const WeightSource& weight) const {
+    return weight.n_rows() * row_bytes(weight.dtype(), weight.n_cols());
+  }
 };
 
 class Backend {

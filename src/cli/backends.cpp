@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/dispatch.h"
 #include "base/error.h"
 
 namespace chaski::cli {
@@ -27,6 +28,12 @@ std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions
   }
   throw Error(ErrorCode::kUsage, "open device",
               fmt::format("\"{}\": expected auto, cpu, cuda[:N] or ascend[:N]", printable(name)));
+}
+
+std::vector<std::string> cpu_code_paths() {
+  std::vector<std::string> paths;
+  for (const cpu::KernelTable* table : cpu::available_kernels()) paths.emplace_back(table->isa);
+  return paths;
 }
 
 }  // namespace chaski::cli

@@ -54,6 +54,7 @@ class CpuDevice : public Device {
   Ops& ops() override { return ops_; }
   int64_t weight_bytes() const override { return ops_.weight_bytes(); }
   HeldWeight held(WeightId id) const override { return ops_.held(id); }
+  int64_t bytes_to_hold(const WeightSource& weight) const override { return ops_.layout_of(weight).bytes(); }
   void begin_weights(std::shared_ptr<const Checkpoint> checkpoint, const OnBytes& on_bytes) override {
     if (!cache_folder_.empty()) ops_.begin_weights(cache_folder_, std::move(checkpoint), on_bytes);
   }

@@ -35,6 +35,8 @@ class CpuOps : public Ops {
   void synchronize() override;
   int64_t weight_bytes() const { return weight_bytes_; }
   HeldWeight held(WeightId id) const;
+  /// How a weight is packed, or would be.
+  cpu::PanelLayout layout_of(const WeightSource& source) const;
 
   void embed(WeightId table, const TensorView& token_ids, const TensorView& out) override;
   void rms_norm(const TensorView& x, WeightId gain, float eps, const TensorView& out) override;
@@ -94,7 +96,6 @@ class CpuOps : public Ops {
   bool rounds_numbers() const {
     return precision_ == Precision::kFast && kernels_.linear_wide.kernel != nullptr;
   }
-  cpu::PanelLayout layout_of(const WeightSource& source) const;
   void pack(const WeightSource& source, Packed& w);
   /// x, through the norm if there is a gain (into `normed`), in the forms that the jobs' kernels take.
   Staged stage(const TensorView& x, const float* gain, float eps, const TensorView& normed,

@@ -1,0 +1,160 @@
+// chaski doctor: whether this machine can run what the user wants, and what to do if not. The checks are in
+// machine/doctor.h, lab/model_fit.h and lab/self_test.h; the page in lab/doctor_page.h.
+#include "base/threads.h"
+#include "cli/backends.h"
+#include "cli/commands.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+#include "lab/code_runner.h"
+#include "lab/doctor_page.h"
+#include "lab/model_fit.h"
+#include "lab/self_test.h"
+
+namespace chaski::cli {
+namespace {
+
+struct DoctorOptions {
+  std::string device = "auto", model, root;
+  int64_t context = 4096;
+  bool wants_json = false, wants_self_test = false;
+};
+
+DoctorScope scope_of(const DoctorOptions& options) {
+  DoctorScope scope;
+  scope.device = options.device;
+  for (const std::string_view family : {"auto", "cpu", "cuda", "ascend"}) {
+    if (scope.names(family)) return scope;
+  }
+  throw Error(
+      ErrorCode::kUsage, "doctor",
+      fmt::format("--device {}: expected auto, cpu, cuda[:N] or ascend[:N]", printable(options.device)));
+}
+
+void check_sandbox(Findings& found) {
+  const auto runner = make_code_runner();
+  const std::string tier = runner->tier(), why_not = shown(runner->why_not(), 300);
+  const Json facts = {{"tier", tier}, {"why_not", why_not}};
+  const Words reason = why_not.empty() ? Words{} : words("{}", "{}", why_not);
+  if (tier == "none") {
+    found
+        .warn("sandbox.tier", words("generated code cannot be run safely here", "本机无法安全运行生成的代码"),
+              reason,
+              words("install bubblewrap and python3, or allow user namespaces; until then questions about "
+                    "code go "
+                    "unscored",
+                    "安装 bubblewrap 与 python3，或允许用户命名空间；否则代码题不计分"))
+        .facts = facts;
+  } else {
+    found
+        .ok("sandbox.tier", words("generated code runs in tier {}", "生成的代码在 {} 级沙箱中运行", tier),
+            reason)
+        .facts = facts;
+  }
+}
+
+/// Every code path in both precisions: each is a device of its own to the ops.
+void check_paths(const DoctorScope& scope, const Context& context, Findings& found) {
+  if (!scope.wants("cpu")) {
+    found.none("selftest.device", words("no self-test of {}", "未对 {} 自检", shown(scope.device, 40)),
+               words("this build has the CPU only", "本构建只支持 CPU"));
+    return;
+  }
+  for (const std::string& path : cpu_code_paths()) {
+    for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+      context.cancel.throw_if_cancelled("self-test");
+      DeviceOptions options;
+      options.isa = path;
+      options.precision = precision;
+      const auto device = open_device("cpu", options);
+      check_device(*device, fmt::format("{}-{}", path, name_of(precision)), found);
+    }
+  }
+}
+
+void check_fit(const DoctorOptions& options, const MachineView& view, const DoctorScope& scope,
+               Findings& found) {
+  if (!scope.wants("cpu")) {
+    found.none("model.fit",
+               words("whether {} fits {} is not known", "无法判断 {} 能否装入 {}", shown(options.model, 80),
+                     shown(scope.device, 40)),
+               words("this build has the CPU only", "本构建只支持 CPU"));
+    return;
+  }
+  const auto checkpoint = Checkpoint::open(resolve_model(options.model));
+  const auto device = open_device("cpu", {});
+  FitQuestion question;
+  question.model = options.model;
+  question.context = options.context;
+  question.free_bytes = free_memory_bytes(view);
+  if (view.is_live()) question.read_gb_per_s = measured_read_gb_per_s(device->n_threads());
+  check_model(*checkpoint, *device, question, found);
+}
+
+std::vector<Finding> all_findings(const DoctorOptions& options, const Context& context) {
+  const DoctorScope scope = scope_of(options);
+  if (!options.root.empty() && options.wants_self_test) {
+    throw Error(ErrorCode::kUsage, "doctor", "--self-test runs on this machine, --root names another",
+                "leave out one of them");
+  }
+  std::error_code ignored;
+  if (!options.root.empty() && !std::filesystem::is_directory(options.root, ignored)) {
+    throw Error(ErrorCode::kNotFound, "doctor",
+                fmt::format("--root {}: no such folder", printable(options.root)));
+  }
+  const MachineView view = options.root.empty() ? MachineView::live() : MachineView(options.root);
+  std::vector<Finding> findings = examine(view, scope);
+  Findings more;
+  if (view.is_live()) check_sandbox(more);
+  if (!options.model.empty()) check_fit(options, view, scope, more);
+  if (options.wants_self_test) check_paths(scope, context, more);
+  for (Finding& finding : more.take()) findings.push_back(std::move(finding));
+  return findings;
+}
+
+void run_doctor(const DoctorOptions& options, const Context& context) {
+  const std::vector<Finding> findings = all_findings(options, context);
+  if (options.wants_json) {
+    print_exactly(to_json_text(doctor_json(findings), 2) + "\n");
+  } else {
+    print_exactly(doctor_page(findings, context.lang, stdout_is_terminal()));
+  }
+  const Diagnosis diagnosis = diagnose(findings);
+  if (diagnosis.status != FindingStatus::kFailure) return;
+  const Finding& first = *diagnosis.headline;
+  throw Error(first.code, "doctor", headline_of(first, context.lang),
+              context.lang == Lang::kZh ? first.fix.zh : first.fix.en);
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<DoctorOptions>();
+  const Lang lang = context.lang;
+  CLI::App* command = add_command(app, context, "doctor", "check this machine, and say what to mend",
+                                  "检查本机环境，并给出解决办法");
+  const auto help = [lang](std::string_view en, std::string_view zh) {
+    return std::string(tr(lang, en, zh));
+  };
+  command->add_flag("--json", options->wants_json, help("as JSON", "以 JSON 输出"));
+  command->add_flag("--self-test", options->wants_self_test,
+                    help("run a tiny model and compare every op with its scalar definition",
+                         "运行一个微型模型，逐个算子与标量定义对比"));
+  command->add_option("--device", options->device,
+                      help("what to check for: auto (all), cpu, cuda or ascend",
+                           "检查对象：auto（全部）、cpu、cuda 或 ascend"));
+  command->add_option(
+      "--model", options->model,
+      help("say whether this model fits, and how fast it can be", "判断该模型能否装下，以及速度上限"));
+  command
+      ->add_option(
+          "--ctx", options->context,
+          help("positions of context for --model; 4096 by default", "--model 的上下文长度，默认 4096"))
+      ->check(CLI::PositiveNumber);
+  command->add_option(
+      "--root", options->root,
+      help("check the machine whose files are below this folder", "检查文件位于该目录下的另一台机器"));
+  command->callback(
+      [options, &context] { context.action = [options, &context] { run_doctor(*options, context); }; });
+}
+
+}  // namespace chaski::cli

@@ -1,0 +1,15 @@
+// Doctor's self-test: a tiny model on a device, every op compared with the scalar definition of it.
+#pragma once
+
+#include <string>
+
+#include "backend/backend.h"
+#include "machine/doctor.h"
+
+namespace chaski {
+
+/// Runs a prompt and decode steps of a random tiny model in lockstep and adds "selftest.NAME". A device that
+/// is wrong, or fails, is a failure that names layer, op and row.
+void check_device(Device& device, const std::string& name, Findings& found);
+
+}  // namespace chaski
