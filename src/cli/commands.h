@@ -9,6 +9,7 @@ void add_pull(CLI::App& app, Context& context);
 void add_list(CLI::App& app, Context& context);
 void add_verify(CLI::App& app, Context& context);
 void add_rm(CLI::App& app, Context& context);
+void add_doctor(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_chat(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);

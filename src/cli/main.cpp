@@ -98,6 +98,7 @@ void run_command_line(int argc, char** argv, Context& context) {
   if (context.lang == Lang::kZh) translate_labels(app);
   app.set_help_flag("-h,--help", std::string(tr(context.lang, "print this help", "显示本帮助")));
   app.require_subcommand(0, 1);
+  add_doctor(app, context);
   add_run(app, context);
   add_chat(app, context);
   add_eval(app, context);
