@@ -87,10 +87,6 @@ void parse(CLI::App& app, Context& context, int argc, char** argv) {
 
 void run_command_line(int argc, char** argv, Context& context) {
   context.lang = requested_lang(argc, argv);
-  add_pull(app, context);
-  add_list(app, context);
-  add_verify(app, context);
-  add_rm(app, context);
   CLI::App app(
       std::string(tr(context.lang, "chaski runs, measures and compares Llama models on this computer.",
                      "chaski：在本机运行、测量、比较 Llama 系列模型。")),
@@ -99,6 +95,10 @@ void run_command_line(int argc, char** argv, Context& context) {
   app.set_help_flag("-h,--help", std::string(tr(context.lang, "print this help", "显示本帮助")));
   app.require_subcommand(0, 1);
   add_doctor(app, context);
+  add_pull(app, context);
+  add_list(app, context);
+  add_verify(app, context);
+  add_rm(app, context);
   add_run(app, context);
   add_chat(app, context);
   add_eval(app, context);
