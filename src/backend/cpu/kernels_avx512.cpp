@@ -59,7 +59,8 @@ struct Avx512 {
   CHASKI_INLINE static void prefetch(const void* p) {
     _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
   }
-  /// Into the second cache alone: many lines may be on their way, as no buffers of the first one wait for them.
+  /// Into the second cache alone: many lines may be on their way, as no buffers of the first one wait for
+  /// them.
   CHASKI_INLINE static void prefetch_far(const void* p) {
     _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
   }
