@@ -6,6 +6,7 @@
 
 #include "report/eval_report.h"
 #include "report/figures.h"
+#include "report/names.h"
 
 namespace chaski {
 namespace {
@@ -33,12 +34,7 @@ std::string clipped(std::string_view text, size_t max_bytes) {
 }
 
 std::string score_text(const ScoreRecord& score, Lang lang) {
-  if (score.status != "scored") {
-    return score.status == "not_run"   ? std::string(tr(lang, "not run", "未运行"))
-           : score.status == "no_rule" ? std::string(tr(lang, "no rule", "无评分规则"))
-           : score.status == "failed"  ? std::string(tr(lang, "scoring failed", "评分失败"))
-                                       : score.status;
-  }
+  if (score.status != "scored") return words_for(NameOf::kStatus, score.status, lang);
   if (score.score) return fmt::format("{} / 5", *score.score);
   if (score.is_correct)
     return std::string(*score.is_correct ? tr(lang, "right", "正确") : tr(lang, "wrong", "错误"));
@@ -53,9 +49,10 @@ std::string adjustment_text(const ScoreAdjustment& adjustment, Lang lang) {
 /// What a score is made of, folded.
 std::string evidence_html(const ScoreRecord& score, Lang lang) {
   std::string rows;
-  const auto row = [&rows](std::string_view name, std::string_view value, std::string_view evidence) {
+  const auto row = [&rows, lang](std::string_view name, std::string_view value, std::string_view evidence) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th><td class=\"r\">{}</td><td>{}</td></tr>\n",
-                        clipped(name, 200), clipped(value, 200), clipped(evidence, kMostEvidenceBytes));
+                        clipped(words_for(NameOf::kScorePart, name, lang), 200), clipped(value, 200),
+                        clipped(remark_words(evidence, lang), kMostEvidenceBytes));
   };
   for (size_t i = 0; i < std::min(score.components.size(), kMostScores); ++i) {
     const ScoreComponent& c = score.components[i];
@@ -65,9 +62,10 @@ std::string evidence_html(const ScoreRecord& score, Lang lang) {
     row(score.adjustments[i].name, adjustment_text(score.adjustments[i], lang),
         score.adjustments[i].evidence);
   }
-  const std::string note =
-      score.note.empty() ? ""
-                         : fmt::format("<p class=\"note\">{}</p>", clipped(score.note, kMostEvidenceBytes));
+  const std::string note = score.note.empty()
+                               ? ""
+                               : fmt::format("<p class=\"note\">{}</p>",
+                                             clipped(remark_words(score.note, lang), kMostEvidenceBytes));
   if (rows.empty() && note.empty()) return "";
   const std::string table =
       rows.empty() ? ""
@@ -78,7 +76,8 @@ std::string evidence_html(const ScoreRecord& score, Lang lang) {
                          tr(lang, "part", "评分项"), tr(lang, "value × weight", "得分 × 权重"),
                          tr(lang, "evidence", "依据"), rows);
   return fmt::format("<details class=\"evidence\"><summary>{}</summary>{}{}</details>\n",
-                     trf(lang, "Evidence of the score: {}", "评分依据：{}", clipped(score.scorer, 200)),
+                     trf(lang, "Evidence of the score: {}", "评分依据：{}",
+                         clipped(words_for(NameOf::kScorer, score.scorer, lang), 200)),
                      table, note);
 }
 
@@ -99,7 +98,8 @@ std::string answer_html(const RunView& run, const AnswerRecord* item, const Scor
   std::string evidence;
   for (size_t i = 0; at != scores.end() && i < std::min(at->second.size(), kMostScores); ++i) {
     const ScoreRecord& score = *at->second[i];
-    html += fmt::format("<span class=\"score\" title=\"{}\">{}</span>", clipped(score.scorer, 200),
+    html += fmt::format("<span class=\"score\" title=\"{}\">{}</span>",
+                        clipped(words_for(NameOf::kScorer, score.scorer, lang), 200),
                         clipped(score_text(score, lang), 200));
     evidence += evidence_html(score, lang);
   }

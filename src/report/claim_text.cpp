@@ -43,15 +43,22 @@ std::string with_type(std::string sentence, const Claim& claim, const Comparison
                            : fmt::format("{} on {}", sentence, type);
 }
 
-/// " (23 % less)": how far B is from A.
+/// " (23 % less)": how far B is from A. What is three times as much and more is said as a factor, which stays
+/// readable where percents do not.
 std::string distance(const Claim& claim, Lang lang) {
-  if (claim.difference == 0 || claim.mean_a <= 0 || claim.unit == "points" || claim.unit == "share")
-    return "";
-  const double share = claim.difference / claim.mean_a;
-  const double size = std::abs(share) * 100;
-  const std::string amount = size >= 10 ? fmt::format("{:.0f}", size) : fmt::format("{:.1f}", size);
-  return share < 0 ? trf(lang, " ({} % less)", "（少 {} %）", amount)
-                   : trf(lang, " ({} % more)", "（多 {} %）", amount);
+  constexpr double kLeastFactor = 3, kMostFactor = 10'000;
+  const double a = claim.mean_a, b = claim.mean_b;
+  if (a == b || a < 0 || b < 0 || claim.unit == "points" || claim.unit == "share") return "";
+  if (a == 0) return std::string(tr(lang, " (up from 0)", "（从 0 增加）"));
+  if (b == 0) return std::string(tr(lang, " (down to 0)", "（降为 0）"));
+  if (b / a > kMostFactor) return std::string(tr(lang, " (more than 10,000×)", "（超过 10000 倍）"));
+  if (b / a >= kLeastFactor) return trf(lang, " ({}×)", "（{} 倍）", figure(b / a));
+  const double size = std::abs(b - a) / a * 100;
+  if (size > 99.9 && b < a) return std::string(tr(lang, " (over 99.9 % less)", "（少 99.9 % 以上）"));
+  const bool is_coarse = size >= 10 && (size < 99 || b > a);
+  const std::string amount = is_coarse ? fmt::format("{:.0f}", size) : fmt::format("{:.1f}", size);
+  return b < a ? trf(lang, " ({} % less)", "（少 {} %）", amount)
+               : trf(lang, " ({} % more)", "（多 {} %）", amount);
 }
 
 /// The rate that 0 failures in n attempts leave possible at 95 %.

@@ -5,6 +5,7 @@
 
 #include "report/eval_report.h"
 #include "report/figures.h"
+#include "report/names.h"
 #include "report/run_tables.h"
 #include "report/text_safety.h"
 
@@ -52,11 +53,11 @@ std::string scores_line(const ScoresOf& scores, const AnswerRecord& item, Lang l
   const auto [first, last] = scores.equal_range({item.id, item.sample});
   for (auto at = first; at != last; ++at) {
     const ScoreRecord& score = *at->second;
-    text += fmt::format(" · {} {}", score.scorer,
+    text += fmt::format(" · {} {}", words_for(NameOf::kScorer, score.scorer, lang),
                         score.score        ? fmt::format("{}/5", *score.score)
                         : score.is_correct ? std::string(*score.is_correct ? tr(lang, "right", "正确")
                                                                            : tr(lang, "wrong", "错误"))
-                                           : score.status);
+                                           : words_for(NameOf::kStatus, score.status, lang));
   }
   return text;
 }
@@ -134,6 +135,9 @@ std::string compare_terminal(const Comparison& comparison, Lang lang) {
   const std::vector<RunView> runs = comparison.runs();
   std::string text = fmt::format("A  {}\nB  {}\n\n{}\n\n", comparison.a.name, comparison.b.name,
                                  verdict_summary(comparison, lang));
+  for (const std::string& warning : comparison_warnings(comparison, lang)) {
+    text += fmt::format("  {} {}\n\n", tr(lang, "note:", "注意："), warning);
+  }
   for (const Claim& claim : comparison.claims) {
     if (!claim.type.empty()) continue;
     text += fmt::format("  {}  {}\n      {}\n      {}\n", pad_right(verdict_title(claim.verdict, lang), 14),
@@ -142,9 +146,6 @@ std::string compare_terminal(const Comparison& comparison, Lang lang) {
   }
   const Table by_type = type_claims_table(comparison, lang);
   if (!by_type.empty()) text += "\n" + terminal_table(by_type, 60);
-  for (const std::string& warning : comparison_warnings(comparison, lang)) {
-    text += fmt::format("\n  {} {}\n", tr(lang, "note:", "注意："), warning);
-  }
   for (const Table& table : measured_tables(runs, comparison.scorer, comparison.published, lang)) {
     text += "\n" + terminal_table(table);
   }

@@ -42,14 +42,9 @@ double mean_of(const std::vector<double>& values) {
 /// Facts of a group that tell two runs of the same model apart, best first.
 std::optional<std::string> telling_difference(const Comparison& comparison, bool is_b, Lang lang) {
   const std::vector<Difference> all = differences(comparison, lang);
-  for (const FactGroup group : {FactGroup::kTemplate, FactGroup::kFormat, FactGroup::kDevice,
-                                FactGroup::kModel, FactGroup::kSettings, FactGroup::kProgram}) {
+  for (const FactGroup group : kTellingGroups) {
     for (const Difference& difference : all) {
-      if (difference.group != group) continue;
-      std::string value = is_b ? difference.b : difference.a;
-      if (group == FactGroup::kTemplate && value == "model") value = tr(lang, "model", "模型自带");
-      const bool is_setting = group == FactGroup::kTemplate || group == FactGroup::kSettings;
-      return short_name(is_setting ? fmt::format("{} {}", difference.title, value) : value, 48);
+      if (difference.group == group) return short_name(is_b ? difference.label_b : difference.label_a, 48);
     }
   }
   return std::nullopt;
@@ -107,6 +102,29 @@ void warn_of_groups(const std::vector<Difference>& all, Lang lang, std::vector<s
       "有 {} 项同时不同：{}。结果的差异不能归因于其中某一项。", titles.size(), list_text(titles, lang)));
 }
 
+/// How an answer would have gone on is not known: neither its time nor its score.
+void warn_of_cuts(const Comparison& c, Lang lang, std::vector<std::string>& warnings) {
+  const auto n_cut = [](const RunRecord& record) {
+    return std::count_if(record.items.begin(), record.items.end(),
+                         [](const AnswerRecord& item) { return item.finish_reason == "length"; });
+  };
+  const auto cut_a = n_cut(*c.a.record), cut_b = n_cut(*c.b.record);
+  if (cut_a + cut_b == 0) return;
+  const size_t n_a = c.a.record->items.size(), n_b = c.b.record->items.size();
+  const std::string which =
+      static_cast<size_t>(cut_a + cut_b) == n_a + n_b
+          ? std::string(
+                tr(lang, "All answers were cut at the token limit", "所有回答都因达到词元数上限而被截断"))
+          : trf(lang, "{} of {} answers in A and {} of {} in B were cut at the token limit",
+                "因达到词元数上限而被截断的回答：A {} 个（共 {} 个），B {} 个（共 {} 个）", cut_a, n_a, cut_b,
+                n_b);
+  warnings.push_back(trf(
+      lang,
+      "{}: their seconds and tokens are those of the limit, and their scores are of what was "
+      "written up to there. Time per token and time to first token compare as ever.",
+      "{}：其用时与词元数取决于上限，得分只针对已写出的部分。每词元时间与首词元延迟仍可照常比较。", which));
+}
+
 void warn_of_length(const Comparison& c, Lang lang, std::vector<std::string>& warnings) {
   const PairedFigures tokens = paired_figures(c.pairs, [](const AnswerRecord& item) {
     return std::optional<double>(static_cast<double>(item.n_tokens()));
@@ -129,27 +147,31 @@ std::string Comparison::side_name(bool is_b) const {
   return fmt::format("{} ({})", is_b ? "B" : "A", run(is_b).name);
 }
 
-std::vector<Difference> differences(const Comparison& comparison, Lang lang) {
+std::vector<Difference> differences(const RunRecord& a, const RunRecord& b, Lang lang) {
   std::vector<Difference> found;
-  const std::vector<Fact> of_a = facts_of(*comparison.a.record, lang);
-  const std::vector<Fact> of_b = facts_of(*comparison.b.record, lang);
-  const auto value_in = [](const std::vector<Fact>& facts, const std::string& title) {
+  const std::vector<Fact> of_a = facts_of(a, lang);
+  const std::vector<Fact> of_b = facts_of(b, lang);
+  const auto fact_in = [](const std::vector<Fact>& facts, const Fact& like) {
     const auto at =
-        std::find_if(facts.begin(), facts.end(), [&](const Fact& fact) { return fact.title == title; });
-    return at == facts.end() ? std::string("–") : at->value;
+        std::find_if(facts.begin(), facts.end(), [&](const Fact& fact) { return fact.title == like.title; });
+    return at == facts.end() ? Fact{like.group, like.title, {"–"}} : *at;
   };
-  for (const Fact& fact : of_a) {
-    const std::string other = value_in(of_b, fact.title);
-    if (fact.group != FactGroup::kNone && fact.value != other) {
-      found.push_back({fact.group, fact.title, fact.value, other});
-    }
-  }
+  const auto add = [&](const Fact& x, const Fact& y) {
+    if (x.group == FactGroup::kNone || x.parts == y.parts) return;
+    // A template is a model's own or one of the run's: where it is either, that is a difference of template.
+    const FactGroup group = x.group == y.group ? x.group : FactGroup::kTemplate;
+    found.push_back({group, x.title, x.value(), y.value(), label_of(x, {&y, 1}), label_of(y, {&x, 1})});
+  };
+  for (const Fact& fact : of_a) add(fact, fact_in(of_b, fact));
   for (const Fact& fact : of_b) {
-    if (fact.group != FactGroup::kNone && value_in(of_a, fact.title) == "–" && fact.value != "–") {
-      found.push_back({fact.group, fact.title, "–", fact.value});
-    }
+    const Fact other = fact_in(of_a, fact);
+    if (other.parts == std::vector<std::string>{"–"}) add(other, fact);
   }
   return found;
+}
+
+std::vector<Difference> differences(const Comparison& comparison, Lang lang) {
+  return differences(*comparison.a.record, *comparison.b.record, lang);
 }
 
 std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
@@ -158,6 +180,11 @@ std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
   const auto differs = [&](FactGroup group) {
     return std::any_of(all.begin(), all.end(), [&](const Difference& d) { return d.group == group; });
   };
+  warn_of_cuts(c, lang, warnings);
+  for (const RunView& run : c.runs()) {
+    const std::string why = why_unscored(*run.record, lang);
+    if (!why.empty()) warnings.push_back(fmt::format("{}{}{}", side_letter(run), tr(lang, ": ", "："), why));
+  }
   warn_of_groups(all, lang, warnings);
   if (c.a.record->kind != c.b.record->kind) {
     warnings.emplace_back(tr(lang, "The runs are of different kinds: only what both measured is compared.",
@@ -169,6 +196,13 @@ std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
            "The runs did not ask the same questions: only those with the same id and the same text are "
            "paired.",
            "两次运行的题目不同：只配对编号与题面都相同的题。"));
+  }
+  for (const RunView& run : c.runs()) {
+    const std::string part = part_text(*run.record, lang);
+    if (part.empty()) continue;
+    warnings.push_back(trf(lang,
+                           "{} asked a part of its suite alone ({}): its figures are not those of the suite.",
+                           "{} 只问了题集的一部分（{}）：其结果不代表整个题集。", side_letter(run), part));
   }
   if (differs(FactGroup::kScoring)) {
     warnings.emplace_back(tr(lang, "The answers were scored by different rules: their scores do not compare.",

@@ -26,6 +26,7 @@ struct AnswerPair {
 struct Difference {
   FactGroup group = FactGroup::kNone;
   std::string title, a, b;
+  std::string label_a, label_b;  ///< only what tells the two apart
 };
 
 struct Comparison {
@@ -48,6 +49,7 @@ Comparison compare(const RunRecord& a, const RunRecord& b, std::string source_a 
                    std::string source_b = {}, Lang lang = Lang::kEn);
 
 /// Facts with two values, but those that differ by nature, such as the time.
+std::vector<Difference> differences(const RunRecord& a, const RunRecord& b, Lang lang);
 std::vector<Difference> differences(const Comparison& comparison, Lang lang);
 
 /// What a reader must know before trusting a comparison: two things that differ at once, different questions

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "report/names.h"
 #include "report/run_tables.h"
 #include "report/text_safety.h"
-#include "report/warnings.h"
 
 namespace chaski {
 namespace {
@@ -18,6 +18,12 @@ std::string rate(const std::optional<double>& tpot_s) {
 
 std::string seconds_or_dash(const std::optional<double>& seconds) {
   return seconds ? fmt::format("{:.2f}", *seconds) : "–";
+}
+
+/// What the seconds of all answers together are, and how many.
+std::pair<std::string_view, double> all_seconds(const RunRecord& r, Lang lang) {
+  if (const auto seconds = answers_s(r)) return {tr(lang, "total", "总计"), *seconds};
+  return {tr(lang, "sum, shared time counted again", "累加（共用时间重复计）"), r.summary.total_s};
 }
 
 bool has_failed(const AnswerRecord& item) { return item.finish_reason == "error"; }
@@ -54,8 +60,9 @@ std::string results_section(const RunRecord& r, Lang lang) {
                         seconds_or_dash(item.ttft_s), item.n_prompt_tokens, item.n_tokens(),
                         rate(item.tpot_s), markdown_inline(finish_title(item.finish_reason, lang)));
   }
-  text += fmt::format("| | **{}** | **{:.2f}** | | {} | {} | | |\n", tr(lang, "total", "总计"),
-                      r.summary.total_s, r.summary.n_prompt_tokens, r.summary.n_tokens);
+  const auto [all_label, all_s] = all_seconds(r, lang);
+  text += fmt::format("| | **{}** | **{:.2f}** | | {} | {} | | |\n", all_label, all_s,
+                      r.summary.n_prompt_tokens, r.summary.n_tokens);
   text += fmt::format("| | **{}** | **{}** | {} | | | {} | |\n", tr(lang, "mean", "平均"),
                       seconds_or_dash(r.summary.mean_s), seconds_or_dash(r.summary.mean_ttft_s),
                       rate(r.summary.tpot_s));
@@ -63,7 +70,7 @@ std::string results_section(const RunRecord& r, Lang lang) {
 }
 
 std::string meanings(const RunRecord& r, Lang lang) {
-  const int64_t batch = r.settings.value("batch", int64_t{1});
+  const int64_t batch = batch_of(r);
   std::string text(
       tr(lang,
          "- **seconds**: from handing the question over until the answer was complete: prompt rendering, "
@@ -84,9 +91,10 @@ std::string meanings(const RunRecord& r, Lang lang) {
               ? std::string(tr(lang, "- One question at a time (batch 1).\n", "- 逐题运行（batch 1）。\n"))
               : trf(lang,
                     "- Up to {} questions at once: the seconds, TTFT and speed of each contain the others' "
-                    "work, and the total counts shared time several times.\n",
-                    "- 最多 {} 题同时作答：每题的用时、TTFT "
-                    "与速度包含其他问题的计算，总计对共用的时间重复计数。\n",
+                    "work. The total is the wall time in which all were answered, not the sum of the "
+                    "seconds, which would count shared time again.\n",
+                    "- 最多 {} 题同时作答：每题的用时、TTFT 与速度包含其他问题的计算。"
+                    "总计是全部作答的实际耗时，而非各题用时之和（后者会重复计入共用的时间）。\n",
                     batch);
   text +=
       r.scores.empty()
@@ -98,22 +106,28 @@ std::string meanings(const RunRecord& r, Lang lang) {
   return text;
 }
 
+std::string part_name(const std::string& name, Lang lang) {
+  return markdown_inline(words_for(NameOf::kScorePart, name, lang));
+}
+
 /// What a scorer says of one answer: the score, its parts with evidence, caps and penalties.
 std::string score_section(const ScoreRecord& score, Lang lang) {
-  std::string text = fmt::format("**{}** ({})", tr(lang, "score", "得分"), markdown_inline(score.scorer));
+  std::string text = fmt::format("**{}** ({})", tr(lang, "score", "得分"),
+                                 markdown_inline(words_for(NameOf::kScorer, score.scorer, lang)));
   if (score.score) {
     text += fmt::format(": {} ({:.1f})\n\n", *score.score, score.raw);
   } else {
-    text += fmt::format(": {} {}\n\n", markdown_inline(score.status), markdown_inline(score.note));
+    text += fmt::format(": {} {}\n\n", markdown_inline(words_for(NameOf::kStatus, score.status, lang)),
+                        markdown_inline(remark_words(score.note, lang)));
   }
   for (const ScoreComponent& part : score.components) {
-    text += fmt::format("- {}: {:.2f} × {:.2f}. {}\n", markdown_inline(part.name), part.value, part.weight,
-                        markdown_inline(part.evidence));
+    text += fmt::format("- {}: {:.2f} × {:.2f}. {}\n", part_name(part.name, lang), part.value, part.weight,
+                        markdown_inline(remark_words(part.evidence, lang)));
   }
   for (const ScoreAdjustment& adjustment : score.adjustments) {
-    text += fmt::format("- {}: {} {:g}. {}\n", markdown_inline(adjustment.name),
+    text += fmt::format("- {}: {} {:g}. {}\n", part_name(adjustment.name, lang),
                         adjustment.is_cap ? tr(lang, "at most", "上限") : tr(lang, "taken off", "扣"),
-                        adjustment.points, markdown_inline(adjustment.evidence));
+                        adjustment.points, markdown_inline(remark_words(adjustment.evidence, lang)));
   }
   return text + "\n";
 }
@@ -168,7 +182,7 @@ std::string fallbacks_section(const RunRecord& r, Lang lang) {
   text += "| --- | ---: | ---: | ---: | --- |\n";
   for (const FallbackRecord& f : r.fallbacks) {
     text += fmt::format("| {} | {} | {} | {:.3f} | {} |\n", markdown_inline(f.op), f.calls, f.bytes,
-                        f.seconds, markdown_inline(f.reason));
+                        f.seconds, markdown_inline(remark_words(f.reason, lang)));
   }
   return text;
 }
@@ -192,7 +206,8 @@ std::string eval_table(const RunRecord& r, Lang lang) {
   const bool sampled = has_samples(r);
   const std::string_view mean_label =
       sampled ? tr(lang, "per answer", "平均每答") : tr(lang, "per question", "平均每题");
-  int first = display_width(mean_label);
+  const auto [all_label, all_s] = all_seconds(r, lang);
+  int first = std::max(display_width(mean_label), display_width(all_label));
   std::vector<std::string> labels;
   for (const AnswerRecord& item : r.items) {
     labels.push_back(strip_controls(
@@ -214,7 +229,7 @@ std::string eval_table(const RunRecord& r, Lang lang) {
     text += row(labels[i], item.seconds, seconds_or_dash(item.ttft_s), std::to_string(item.n_tokens()),
                 has_failed(item) ? std::string(tr(lang, "failed", "失败")) : rate(item.tpot_s));
   }
-  text += row(tr(lang, "total", "总计"), r.summary.total_s, "", std::to_string(r.summary.n_tokens), "");
+  text += row(all_label, all_s, "", std::to_string(r.summary.n_tokens), "");
   text +=
       row(mean_label, r.summary.mean_s, seconds_or_dash(r.summary.mean_ttft_s), "", rate(r.summary.tpot_s));
   return text;
@@ -223,16 +238,16 @@ std::string eval_table(const RunRecord& r, Lang lang) {
 std::string eval_markdown(const RunRecord& r, Lang lang) {
   std::string text =
       fmt::format("# {}: {}\n\n", markdown_inline(run_title(r, lang)), markdown_inline(r.model.id));
-  if (!r.warnings.empty()) {
+  const RunView views[] = {{&r, "", model_name(r), ""}};
+  const std::vector<std::string> warnings = record_warnings(views, lang);
+  if (!warnings.empty()) {
     text += fmt::format("{}\n\n", tr(lang, "Read this first:", "阅读前请注意："));
-    for (const RunWarning& w : r.warnings)
-      text += fmt::format("- {}\n", markdown_inline(warning_text(w, lang)));
+    for (const std::string& warning : warnings) text += fmt::format("- {}\n", markdown_inline(warning));
     text += "\n";
   }
   const auto section = [&](std::string_view en, std::string_view zh, const std::string& body) {
     text += fmt::format("## {}\n\n{}\n", tr(lang, en, zh), body);
   };
-  const RunView views[] = {{&r, "", model_name(r), ""}};
   const RunRecord* const records[] = {&r};
   section("Results", "结果", results_section(r, lang));
   const auto scorer = main_scorer(records);

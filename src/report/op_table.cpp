@@ -3,6 +3,7 @@
 #include <map>
 
 #include "report/figures.h"
+#include "report/names.h"
 #include "report/run_tables.h"
 
 namespace chaski {
@@ -64,12 +65,12 @@ Table ops_table(const RunRecord& record, Lang lang) {
     }
     const std::optional<double> rate =
         op.seconds > 0 ? std::optional(static_cast<double>(op.bytes) / op.seconds / 1e9) : std::nullopt;
-    table.add({op.op, op.phase, op.shape, std::to_string(op.calls), figure(op.seconds),
+    table.add({op.op, phase_words(op.phase, lang), op.shape, std::to_string(op.calls), figure(op.seconds),
                share(op.phase, op.seconds), bytes_text(op.bytes), figure(rate)});
   }
   const auto add_rest = [&](std::string_view en, std::string_view zh, const std::string& phase,
                             double seconds) {
-    table.add({std::string(tr(lang, en, zh)), phase, "", "", figure(seconds),
+    table.add({std::string(tr(lang, en, zh)), phase_words(phase, lang), "", "", figure(seconds),
                share(phase, seconds), "", "–"});
   };
   for (const auto& [phase, seconds] : left_out) add_rest("other ops", "其他算子", phase, seconds);

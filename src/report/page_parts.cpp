@@ -81,7 +81,10 @@ std::string tiles_html(Runs runs, const std::optional<ScorerChoice>& scorer, Lan
       return scores[0].mean * (is_points ? 1 : 100);
     });
   }
-  tiles += tile(runs, tr(lang, "per question, mean", "每题（平均）"), tr(lang, "s", "秒"),
+  // A mean is of what the run was asked: beside another's it misleads where that was something else.
+  const bool is_alike = answered_alike(runs);
+  const std::string own(is_alike ? "" : tr(lang, " of its own questions", "，各自的题目"));
+  tiles += tile(runs, trf(lang, "per question, mean{}", "每题（平均{}）", own), tr(lang, "s", "秒"),
                 [](const RunRecord& r) { return r.items.empty() ? std::nullopt : r.summary.mean_s; });
   tiles += tile(runs, tr(lang, "prefill, median", "预填充（中位数）"), tr(lang, "tokens/s", "词元/秒"),
                 [](const RunRecord& r) { return median_of(r, "prefill_tokens_per_s"); });
@@ -93,11 +96,12 @@ std::string tiles_html(Runs runs, const std::optional<ScorerChoice>& scorer, Lan
   };
   tiles +=
       tile(runs,
-           is_bench ? tr(lang, "decode, median", "解码（中位数）") : tr(lang, "decode, mean", "解码（平均）"),
+           is_bench ? std::string(tr(lang, "decode, median", "解码（中位数）"))
+                    : trf(lang, "decode, mean{}", "解码（平均{}）", own),
            tr(lang, "tokens/s", "词元/秒"), either("decode_tokens_per_s", &RunSummary::decode_tokens_per_s));
   tiles += tile(runs,
-                is_bench ? tr(lang, "first token after, median", "首词元延迟（中位数）")
-                         : tr(lang, "first token after, mean", "首词元延迟（平均）"),
+                is_bench ? std::string(tr(lang, "first token after, median", "首词元延迟（中位数）"))
+                         : trf(lang, "first token after, mean{}", "首词元延迟（平均{}）", own),
                 tr(lang, "s", "秒"), either("ttft_s", &RunSummary::mean_ttft_s));
   tiles += tile(runs, tr(lang, "memory allotted", "分配的内存"), "GB", [](const RunRecord& r) -> Value {
     const int64_t bytes = memory_of(r).allotted_bytes();

@@ -8,6 +8,7 @@
 
 #include "report/eval_report.h"
 #include "report/figures.h"
+#include "report/names.h"
 
 namespace chaski {
 namespace {
@@ -233,7 +234,9 @@ void add_rates(Runs runs, Lang lang, std::vector<Drawing>& drawings) {
     }
   }
   for (const std::string& name : names) {
-    BarGroup group{name, {}};
+    NamedMetric unitless;  // the axis says the unit
+    unitless.name = name;
+    BarGroup group{metric_words(unitless, lang), {}};
     for (const RunView& run : runs) {
       Bar bar;
       for (const NamedMetric& named : run.record->metrics) {

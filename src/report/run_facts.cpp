@@ -1,8 +1,13 @@
 #include "report/run_facts.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
+#include "base/files.h"
 #include "report/figures.h"
+#include "report/names.h"
 #include "report/text_safety.h"
 
 namespace chaski {
@@ -14,10 +19,15 @@ class FactList {
  public:
   explicit FactList(Lang lang) : lang_(lang) {}
   void add(FactGroup group, std::string_view en, std::string_view zh, std::string value) {
-    if (!value.empty()) facts_.push_back({group, std::string(tr(lang_, en, zh)), std::move(value)});
+    add_parts(group, en, zh, {std::move(value)});
   }
   void add(FactGroup group, std::string name, std::string value) {
-    if (!value.empty()) facts_.push_back({group, std::move(name), std::move(value)});
+    if (!value.empty()) facts_.push_back({group, std::move(name), {std::move(value)}});
+  }
+  /// Of those that are not empty.
+  void add_parts(FactGroup group, std::string_view en, std::string_view zh, std::vector<std::string> parts) {
+    parts.erase(std::remove(parts.begin(), parts.end(), std::string()), parts.end());
+    if (!parts.empty()) facts_.push_back({group, std::string(tr(lang_, en, zh)), std::move(parts)});
   }
   std::vector<Fact> take() { return std::move(facts_); }
 
@@ -27,12 +37,20 @@ class FactList {
 };
 
 /// The parts that are not empty, with commas.
-std::string joined(std::initializer_list<std::string> parts) {
+std::string joined(const std::vector<std::string>& parts) {
   std::string text;
   for (const std::string& part : parts) {
     if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
   }
   return text;
+}
+
+/// The beginning of what is a SHA-256, all of another text.
+std::string short_hash(const std::string& text) {
+  constexpr size_t kHashSize = 64, kShown = 12;
+  const bool is_hash =
+      text.size() == kHashSize && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return is_hash ? text.substr(0, kShown) : text;
 }
 
 void add_model(const ModelFacts& m, Lang lang, FactList& facts) {
@@ -41,10 +59,9 @@ void add_model(const ModelFacts& m, Lang lang, FactList& facts) {
   facts.add(kNone, "found at", "位置", m.path);
   facts.add(kModel, "parameters", "参数量", m.n_parameters > 0 ? parameters_text(m.n_parameters) : "");
   facts.add(kModel, "adapter (LoRA)", "适配器（LoRA）", m.lora);
-  facts.add(kFormat, "weights", "权重",
-            joined({m.format, m.weights, m.weight_bytes > 0 ? bytes_text(m.weight_bytes) : std::string()}));
+  facts.add_parts(kFormat, "weights", "权重",
+                  {m.format, m.weights, m.weight_bytes > 0 ? bytes_text(m.weight_bytes) : std::string()});
   facts.add(kModel, "SHA-256 of the weights", "权重 SHA-256", m.hash);
-  facts.add(kModel, "SHA-256 of the chat template", "对话模板 SHA-256", m.template_hash);
   if (m.is_synthetic) {
     facts.add(kModel, "random weights", "随机权重",
               std::string(tr(lang, "yes: for speed only", "是：仅供测速")));
@@ -53,23 +70,35 @@ void add_model(const ModelFacts& m, Lang lang, FactList& facts) {
 
 void add_machine(const RunRecord& r, Lang lang, FactList& facts) {
   using enum FactGroup;
-  facts.add(kDevice, "device", "设备", joined({r.device.name, r.device.device_kind, r.device.path}));
+  facts.add_parts(kDevice, "device", "设备", {r.device.name, r.device.device_kind, r.device.path});
   facts.add(kDevice, "threads", "线程数",
             r.device.n_threads > 0 ? fmt::format("{}", r.device.n_threads) : std::string());
-  facts.add(kDevice, "computer", "计算机",
-            joined({r.machine.cpu,
-                    r.machine.n_cores > 0 ? trf(lang, "{} cores", "{} 核", r.machine.n_cores) : std::string(),
-                    r.machine.memory_bytes > 0 ? bytes_text(r.machine.memory_bytes) : std::string()}));
-  facts.add(kDevice, "accelerator", "加速卡", joined({r.machine.accelerator, r.machine.driver}));
+  facts.add_parts(kDevice, "computer", "计算机",
+                  {r.machine.cpu,
+                   r.machine.n_cores > 0 ? trf(lang, "{} cores", "{} 核", r.machine.n_cores) : std::string(),
+                   r.machine.memory_bytes > 0 ? bytes_text(r.machine.memory_bytes) : std::string()});
+  facts.add_parts(kDevice, "accelerator", "加速卡", {r.machine.accelerator, r.machine.driver});
   facts.add(kDevice, "clock governor", "频率策略", r.machine.governor);
-  facts.add(kDevice, "operating system", "操作系统",
-            joined({r.machine.os, r.machine.kernel, r.machine.arch}));
-  facts.add(kDevice, "runner", "执行方式", joined({r.runner.name, r.runner.why_not_faster}));
-  facts.add(kProgram, "program", "程序",
-            r.build.version.empty()
-                ? std::string()
-                : joined({"chaski " + r.build.version, r.build.compiler, r.build.build_type}));
+  facts.add_parts(kDevice, "operating system", "操作系统", {r.machine.os, r.machine.kernel, r.machine.arch});
+  facts.add_parts(
+      kDevice, "runner", "执行方式",
+      {words_for(NameOf::kRunner, r.runner.name, lang), remark_words(r.runner.why_not_faster, lang)});
+  if (!r.build.version.empty()) {
+    facts.add_parts(kProgram, "program", "程序",
+                    {"chaski " + r.build.version, r.build.compiler, r.build.build_type});
+  }
   facts.add(kNone, "began (UTC)", "开始时间（UTC）", r.summary.started_at);
+}
+
+/// Of the template that the prompts were made by, which a run with one of its own has not from its model.
+void add_template_hash(const RunRecord& r, FactList& facts) {
+  constexpr std::string_view kRaw = "raw:";
+  const auto choice = r.settings.find("template");
+  const bool is_raw = choice != r.settings.end() && choice->is_string() &&
+                      choice->get_ref<const std::string&>().starts_with(kRaw);
+  facts.add(
+      is_raw ? FactGroup::kTemplate : FactGroup::kModel, "SHA-256 of the template", "对话模板 SHA-256",
+      is_raw ? sha256_of(choice->get_ref<const std::string&>().substr(kRaw.size())) : r.model.template_hash);
 }
 
 void add_settings(const RunRecord& r, Lang lang, FactList& facts) {
@@ -83,17 +112,23 @@ void add_settings(const RunRecord& r, Lang lang, FactList& facts) {
         facts.add(FactGroup::kQuestions, "SHA-256 of the questions", "题集 SHA-256",
                   value_text(value["sha256"]));
       }
+      facts.add(FactGroup::kQuestions, "part of the questions", "所选部分题目", part_text(r, lang));
     } else if (name == "template") {
-      facts.add(FactGroup::kTemplate, "template", "对话模板", value_text(value));
+      facts.add(FactGroup::kTemplate, "template", "对话模板", setting_words(name, value, lang));
     } else {
       // Objects are what was found out on the way, such as what the machine reaches.
-      facts.add(value.is_object() ? FactGroup::kNone : FactGroup::kSettings, name, value_text(value));
+      const bool is_found = value.is_object() || name == "clock_mhz" || name == "n_failed";
+      facts.add(is_found ? FactGroup::kNone : FactGroup::kSettings, words_for(NameOf::kSetting, name, lang),
+                setting_words(name, value, lang));
     }
   }
+  add_template_hash(r, facts);
   facts.add(FactGroup::kTemplate, "date told to the template", "告知模板的日期", r.model.date_string);
 }
 
 }  // namespace
+
+std::string Fact::value() const { return joined(parts); }
 
 std::string_view title_of(FactGroup group, Lang lang) {
   switch (group) {
@@ -135,8 +170,46 @@ MemoryParts memory_of(const RunRecord& record) {
           first(memory.peak_rss_bytes, record.summary.peak_rss_bytes)};
 }
 
+int64_t batch_of(const RunRecord& record) {
+  const auto batch = record.settings.find("batch");
+  return batch != record.settings.end() && batch->is_number_integer() ? batch->get<int64_t>() : 1;
+}
+
+std::optional<double> answers_s(const RunRecord& record) {
+  return batch_of(record) > 1 ? record.summary.wall_s : std::optional(record.summary.total_s);
+}
+
+std::string part_text(const RunRecord& record, Lang lang) {
+  const auto field = [&](const char* name) {
+    const OrderedJson::json_pointer where(std::string("/suite/part/") + name);
+    return record.settings.contains(where) ? record.settings.at(where) : OrderedJson();
+  };
+  const OrderedJson n_questions = field("n_questions"), types = field("types"), limit = field("limit");
+  if (n_questions.is_null()) return {};
+  return joined({trf(lang, "{} of {} questions", "{} 题（共 {} 题）", value_text(n_questions),
+                     value_text(field("n_all"))),
+                 types.is_null() ? std::string() : trf(lang, "types {}", "类型 {}", value_text(types)),
+                 limit.is_null()
+                     ? std::string()
+                     : trf(lang, "the first {} of each type", "每类前 {} 题", value_text(limit))});
+}
+
 std::string question_key(const AnswerRecord& item) {
   return fmt::format("{} {} {}", item.id.size(), item.id, item.prompt);
+}
+
+bool answered_alike(std::span<const RunView> runs) {
+  const auto answered = [](const RunRecord& record) {
+    std::set<std::pair<std::string, int64_t>> questions;
+    for (const AnswerRecord& item : record.items) {
+      if (item.finish_reason != "error") questions.emplace(question_key(item), item.sample);
+    }
+    return questions;
+  };
+  for (size_t i = 1; i < runs.size(); ++i) {
+    if (answered(*runs[i].record) != answered(*runs[0].record)) return false;
+  }
+  return true;
 }
 
 std::string model_name(const RunRecord& record) {
@@ -149,9 +222,10 @@ std::string model_name(const RunRecord& record) {
 
 std::string run_title(const RunRecord& record, Lang lang) {
   const OrderedJson::json_pointer title("/suite/title/" + std::string(name_of(lang)));
-  if (record.settings.contains(title)) return value_text(record.settings.at(title));
-  const std::string suite = suite_name(record);
-  if (!suite.empty()) return suite;
+  const std::string suite =
+      record.settings.contains(title) ? value_text(record.settings.at(title)) : suite_name(record);
+  const bool is_part = !part_text(record, lang).empty();
+  if (!suite.empty()) return is_part ? suite + std::string(tr(lang, " (a part)", "（部分题目）")) : suite;
   if (record.kind == "bench") return std::string(tr(lang, "bench", "性能测试"));
   return record.kind;
 }
@@ -165,17 +239,62 @@ std::vector<Fact> facts_of(const RunRecord& record, Lang lang) {
   for (const auto& [name, value] : record.scoring.items()) {
     if (name == "by_type") continue;  // the scores' own table has it
     if (++n > kMostSettings) break;
+    const std::string title = trf(lang, "scoring: {}", "评分：{}", words_for(NameOf::kSetting, name, lang));
     if (value.is_primitive()) {
-      facts.add(FactGroup::kScoring, trf(lang, "scoring: {}", "评分：{}", name), value_text(value));
+      facts.add(FactGroup::kScoring, title, remark_words(setting_words(name, value, lang), lang));
     } else if (value.is_object() && value.contains("sha256")) {
-      facts.add(FactGroup::kScoring, trf(lang, "scoring: {}", "评分：{}", name),
+      facts.add(FactGroup::kScoring, title,
                 joined({value.contains("name") ? value_text(value["name"]) : std::string(),
                         value_text(value["sha256"])}));
     } else {
-      facts.add(FactGroup::kNone, trf(lang, "scoring: {}", "评分：{}", name), to_json_text(value));
+      facts.add(FactGroup::kNone, title, to_json_text(value));
     }
   }
   return facts.take();
+}
+
+std::string label_of(const Fact& fact, std::span<const Fact> others) {
+  const auto is_shared = [&](const std::string& part) {
+    return std::all_of(others.begin(), others.end(), [&](const Fact& other) {
+      return std::find(other.parts.begin(), other.parts.end(), part) != other.parts.end();
+    });
+  };
+  const bool is_same =
+      std::all_of(others.begin(), others.end(), [&](const Fact& other) { return other.parts == fact.parts; });
+  if (is_same) return "";
+  if (fact.parts.size() == 1) return fmt::format("{} {}", fact.title, short_hash(fact.parts[0]));
+  std::vector<std::string> own = fact.parts;
+  own.erase(std::remove_if(own.begin(), own.end(), is_shared), own.end());
+  return own.empty() ? fact.value() : joined(own);
+}
+
+std::vector<std::string> labels_of(std::span<const std::vector<Fact>> runs) {
+  std::map<std::string, std::vector<Fact>> values;  // by title, each once
+  std::map<std::string, size_t> n_runs;
+  for (const std::vector<Fact>& facts : runs) {
+    for (const Fact& fact : facts) {
+      if (fact.group == FactGroup::kNone) continue;
+      std::vector<Fact>& known = values[fact.title];
+      const bool is_known = std::any_of(known.begin(), known.end(),
+                                        [&](const Fact& other) { return other.parts == fact.parts; });
+      if (!is_known) known.push_back(fact);
+      ++n_runs[fact.title];
+    }
+  }
+  for (auto& [title, known] : values) {
+    if (n_runs[title] < runs.size()) known.push_back({FactGroup::kNone, title, {}});
+  }
+  std::vector<std::string> labels;
+  for (const std::vector<Fact>& facts : runs) {
+    std::vector<std::string> parts;
+    for (const FactGroup group : kTellingGroups) {
+      for (const Fact& fact : facts) {
+        if (fact.group == group) parts.push_back(label_of(fact, values[fact.title]));
+      }
+    }
+    labels.push_back(joined(parts));
+  }
+  return labels;
 }
 
 Table facts_table(std::span<const RunView> runs, Lang lang) {
@@ -196,7 +315,7 @@ Table facts_table(std::span<const RunView> runs, Lang lang) {
     for (const std::vector<Fact>& of_run : facts) {
       const auto found =
           std::find_if(of_run.begin(), of_run.end(), [&](const Fact& fact) { return fact.title == title; });
-      row.push_back(found == of_run.end() ? "–" : found->value);
+      row.push_back(found == of_run.end() ? "–" : found->value());
     }
     table.add(std::move(row));
   }

@@ -37,7 +37,8 @@ Table ops_table(const RunRecord& record, Lang lang);
 std::vector<Table> measured_tables(Runs runs, const std::optional<ScorerChoice>& scorer,
                                    const Published* published, Lang lang);
 
-/// Warnings of the records, each once, with the side's letter where a comparison has two.
+/// Warnings of the records, and why one has no score; each once, with the side's letter where a comparison
+/// has two.
 std::vector<std::string> record_warnings(Runs runs, Lang lang);
 
 /// What the figures of the tables mean.

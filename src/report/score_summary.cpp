@@ -4,6 +4,9 @@
 #include <numeric>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
+
+#include "report/names.h"
 
 namespace chaski {
 
@@ -64,6 +67,35 @@ std::map<std::string, double> question_scores(const RunRecord& record, const Sco
   std::map<std::string, double> means;
   for (const auto& [id, values] : by_question) means[id] = mean_of(values);
   return means;
+}
+
+std::string why_unscored(const RunRecord& record, Lang lang) {
+  constexpr size_t kMostReasons = 3;
+  const RunRecord* const records[] = {&record};
+  if (record.items.empty() || main_scorer(records)) return "";
+  if (record.scores.empty()) {
+    return std::string(tr(lang, "The answers were not scored; `chaski score` does so at any time.",
+                          "回答尚未评分；可随时用 `chaski score` 评分。"));
+  }
+  std::vector<std::pair<std::string, int64_t>> reasons;
+  for (const ScoreRecord& score : record.scores) {
+    const std::string reason =
+        score.note.empty() ? words_for(NameOf::kStatus, score.status, lang) : remark_words(score.note, lang);
+    const auto at = std::find_if(reasons.begin(), reasons.end(),
+                                 [&](const auto& known) { return known.first == reason; });
+    if (at != reasons.end())
+      ++at->second;
+    else if (reasons.size() < kMostReasons)
+      reasons.emplace_back(reason, 1);
+  }
+  std::string text =
+      trf(lang, "None of the {} answers has a score:", "{} 个回答都没有得分：", record.items.size());
+  for (size_t i = 0; i < reasons.size(); ++i) {
+    const std::string_view before = i > 0 ? tr(lang, "; ", "；") : tr(lang, " ", "");
+    text += before;
+    text += trf(lang, "{} ({})", "{}（{} 个）", reasons[i].first, reasons[i].second);
+  }
+  return text + std::string(tr(lang, ".", "。"));
 }
 
 std::vector<std::string> types_of(const RunRecord& record) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "report/lang.h"
 #include "report/run_record.h"
 
 namespace chaski {
@@ -40,6 +41,9 @@ struct TypeScore {
 };
 /// All questions together, then the types in the order in which they are asked.
 std::vector<TypeScore> scores_by_type(const RunRecord& record, const ScorerChoice& choice);
+
+/// Where no answer of an eval has a score, a sentence that says so and why; else nothing.
+std::string why_unscored(const RunRecord& record, Lang lang);
 
 /// The types of task in the order in which they are asked.
 std::vector<std::string> types_of(const RunRecord& record);

@@ -137,8 +137,9 @@ struct RunStore::State {
       CHECK(sqlite3_db_config(db, setting, value, nullptr) == SQLITE_OK, "SQLite lacks its setting {}",
             setting);
     }
-    for (const char* pragma : {"PRAGMA cell_size_check = ON", "PRAGMA mmap_size = 0",
-                               "PRAGMA synchronous = FULL", "PRAGMA temp_store = MEMORY"}) {
+    for (const char* pragma :
+         {"PRAGMA cell_size_check = ON", "PRAGMA mmap_size = 0", "PRAGMA synchronous = FULL",
+          "PRAGMA temp_store = MEMORY", "PRAGMA secure_delete = ON"}) {
       run(pragma);
     }
   }
@@ -265,8 +266,38 @@ std::optional<RunRecord> RunStore::get(int64_t id) const {
   if (!row.bind(1, id).next()) return std::nullopt;
   const std::string json = row.text(0);
   const std::string where = fmt::format("{}, run {}", state_->path, id);
-  if (sha256_of(json) != row.text(1)) throw not_ours(where, "the record is not the one that was stored");
+  if (sha256_of(json) != row.text(1)) {
+    throw Error(ErrorCode::kCorrupt, "run store",
+                fmt::format("{}: the record is not the one that was stored", where),
+                fmt::format("`chaski history rm {}` removes it", id));
+  }
   return parse_run_record(json, where);
+}
+
+std::optional<RunRecord> RunStore::head(int64_t id) const {
+  try {
+    Statement row = state_->prepare(
+        "SELECT json_remove(record, '$.items', '$.scores', '$.results', '$.metrics', '$.ops', '$.failures') "
+        "FROM runs WHERE id = ?1 AND json_valid(record)");
+    if (!row.bind(1, id).next()) return std::nullopt;
+    return parse_run_record(row.text(0), fmt::format("{}, run {}", state_->path, id));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kUnsupported) return std::nullopt;
+    throw;
+  }
+}
+
+void RunStore::remove(std::span<const int64_t> ids) {
+  State::Transaction transaction(*state_);
+  for (const int64_t id : ids) {
+    Statement row = state_->prepare("DELETE FROM runs WHERE id = ?1 RETURNING id");
+    if (!row.bind(1, id).next()) {
+      throw Error(ErrorCode::kNotFound, "run store", fmt::format("{}: no run {}", state_->path, id),
+                  "`chaski history` lists the runs with their ids");
+    }
+    row.next();  // to its end
+  }
+  transaction.commit();
 }
 
 int64_t RunStore::size() const { return state_->number("SELECT count(*) FROM runs"); }

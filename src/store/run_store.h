@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,12 @@ class RunStore {
   std::vector<StoredRun> list(const RunFilter& filter = {}) const;
   /// Nothing where there is no such id. Throws Error(kCorrupt) where the record is not as it was stored.
   std::optional<RunRecord> get(int64_t id) const;
+  /// The same without answers, scores and samples, for what tells runs apart in a list. Nothing also where
+  /// the record cannot be read.
+  std::optional<RunRecord> head(int64_t id) const;
+  /// Forget these runs, all or none; their bytes are overwritten. Files elsewhere stay. Throws
+  /// Error(kNotFound) naming the first that is not there, kIo.
+  void remove(std::span<const int64_t> ids);
   int64_t size() const;
 
  private:

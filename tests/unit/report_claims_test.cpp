@@ -5,8 +5,12 @@
 
 #include <algorithm>
 
+#include "base/files.h"
 #include "report/compare_html.h"
+#include "report/compare_markdown.h"
 #include "report/comparison.h"
+#include "report/eval_report.h"
+#include "report/report_html.h"
 #include "report/run_tables.h"
 #include "report_fixture.h"
 
@@ -405,6 +409,123 @@ TEST(Comparison, RunsOfOneModelAreNamedByWhatTellsThemApart) {
   EXPECT_EQ(compare(a, b, "", "", Lang::kZh).a.name, "toy · 对话模板 模型自带");
 }
 
+TEST(Comparison, ALabelHasOnlyThePartsThatTellTheRunsApart) {
+  RunRecord a = simulated({"toy", 2});
+  RunRecord b = simulated({"toy", 2});
+  b.device.path = "avx2";
+  EXPECT_EQ(compare(a, b).a.name, "toy · scalar");  // of "Toy CPU, cpu, scalar"
+  EXPECT_EQ(compare(a, b).b.name, "toy · avx2");
+  b = a;
+  b.device.n_threads = 4;
+  EXPECT_EQ(compare(a, b).b.name, "toy · threads 4");
+  b = a;
+  b.model.weights = "q4_0 100%";
+  EXPECT_EQ(compare(a, b).a.name, "toy · q8_0 100%");  // both are gguf, of as many bytes
+  EXPECT_EQ(compare(a, b).b.name, "toy · q4_0 100%");
+  b = a;
+  a.model.hash = std::string(64, 'a');
+  b.model.hash = std::string(64, 'b');
+  EXPECT_EQ(compare(a, b).a.name, "toy · SHA-256 of the weights aaaaaaaaaaaa");
+}
+
+TEST(Comparison, TheHashOfATemplateIsOfTheOneThatThePromptsWereMadeBy) {
+  RunRecord a = simulated({"toy", 2});
+  a.model.template_hash = std::string(64, 'c');
+  RunRecord b = a;
+  b.settings["template"] = "raw:<s>[INST] {prompt} [/INST]";
+  const auto hash_of = [](const RunRecord& record) {
+    const RunView view{&record, "", "", ""};
+    for (const auto& row : facts_table({&view, 1}, Lang::kEn).rows) {
+      if (row[0] == "SHA-256 of the template") return row[1];
+    }
+    return std::string();
+  };
+  EXPECT_EQ(hash_of(a), a.model.template_hash);
+  EXPECT_EQ(hash_of(b), sha256_of("<s>[INST] {prompt} [/INST]"));
+  for (const Difference& difference : differences(compare(a, b), Lang::kEn)) {
+    EXPECT_EQ(difference.group, FactGroup::kTemplate) << difference.title;
+  }
+  EXPECT_EQ(compare(a, b).b.name, "toy · template raw:<s>[INST] {prompt} [/INST]");
+}
+
+TEST(Comparison, AnswersThatWereCutAreSaidBeforeAnythingElse) {
+  RunRecord a = simulated({"a", 20});
+  RunRecord b = simulated({"b", 20});
+  b.items[0].finish_reason = "length";
+  EXPECT_THAT(comparison_warnings(compare(a, b), Lang::kEn)[0],
+              HasSubstr("0 of 20 answers in A and 1 of 20 in B were cut at the token limit"));
+  for (RunRecord* record : {&a, &b}) {
+    for (AnswerRecord& item : record->items) item.finish_reason = "length";
+  }
+  const Comparison comparison = compare(a, b);
+  EXPECT_THAT(comparison_warnings(comparison, Lang::kEn)[0], HasSubstr("All answers were cut"));
+  EXPECT_THAT(comparison_warnings(comparison, Lang::kZh)[0], HasSubstr("所有回答都因达到词元数上限而被截断"));
+  const std::string page = compare_html(comparison, Lang::kEn);
+  EXPECT_LT(page.find("All answers were cut"), page.find("class=\"claims\""));
+  const std::string text = compare_terminal(comparison, Lang::kEn);
+  EXPECT_LT(text.find("All answers were cut"), text.find("B is faster per token\n"));
+}
+
+TEST(Comparison, ARunWithoutAScoreSaysWhyOnEveryPage) {
+  RunRecord run = simulated({"a", 4});
+  for (ScoreRecord& score : run.scores) {
+    score = {score.id,     0,
+             "rubric",     "no_rule",
+             std::nullopt, 0,
+             std::nullopt, {},
+             {},           "the rubric has no rules for the type \"riddle\""};
+  }
+  const std::string why =
+      "None of the 4 answers has a score: the rubric has no rules for the type \"riddle\" (4).";
+  EXPECT_EQ(why_unscored(run, Lang::kEn), why);
+  EXPECT_EQ(why_unscored(run, Lang::kZh), "4 个回答都没有得分：评分规则中没有类型“riddle”（4 个）。");
+  EXPECT_THAT(report_terminal(run, Lang::kEn), HasSubstr(why));
+  EXPECT_THAT(report_html(run, "", Lang::kEn), HasSubstr("has a score: the rubric has no rules"));
+  EXPECT_THAT(eval_markdown(run, Lang::kEn), HasSubstr("has a score: the rubric has no rules"));
+  const RunRecord scored = simulated({"b", 4});
+  EXPECT_THAT(comparison_warnings(compare(run, scored), Lang::kEn), testing::Contains("A: " + why));
+  EXPECT_EQ(why_unscored(scored, Lang::kEn), "");
+  run.scores.clear();
+  EXPECT_THAT(why_unscored(run, Lang::kEn), HasSubstr("were not scored"));
+  EXPECT_EQ(why_unscored(simulated_bench("a", 40, 8, 1), Lang::kEn), "");
+}
+
+TEST(Comparison, MeansOfDifferentQuestionsAreCalledEachRunsOwn) {
+  const RunRecord a = simulated({"a", 8});
+  RunRecord b = simulated({"b", 8});
+  EXPECT_THAT(compare_html(compare(a, b), Lang::kEn), Not(HasSubstr("of its own questions")));
+  b = simulated({"b", 9});
+  const std::string page = compare_html(compare(a, b), Lang::kEn);
+  EXPECT_THAT(page, HasSubstr("per question, mean of its own questions"));
+  EXPECT_THAT(page, HasSubstr("first token after, mean of its own questions"));
+  EXPECT_THAT(compare_html(compare(a, b), Lang::kZh), HasSubstr("每题（平均，各自的题目）"));
+  const Comparison comparison = compare(a, b);
+  EXPECT_THAT(speed_table(comparison.runs(), nullptr, Lang::kEn).notes,
+              testing::Contains(HasSubstr("did not answer the same questions")));
+}
+
+TEST(Comparison, LargeRatiosAreFactorsAndAZeroIsNoBase) {
+  Claim claim;
+  claim.unit = "s";
+  claim.ground = Ground::kTested;
+  claim.test = TestMethod::kPaired;
+  const auto said = [&](double a, double b) {
+    claim.mean_a = a;
+    claim.mean_b = b;
+    claim.difference = b - a;
+    return claim_finding(claim, Lang::kEn);
+  };
+  EXPECT_THAT(said(10, 8), HasSubstr("(20 % less)"));
+  EXPECT_THAT(said(10, 15), HasSubstr("(50 % more)"));
+  EXPECT_THAT(said(1, 124), HasSubstr("(124×)"));
+  EXPECT_THAT(said(124, 1), HasSubstr("(99.2 % less)"));
+  EXPECT_THAT(said(1e6, 1), HasSubstr("(over 99.9 % less)"));
+  EXPECT_THAT(said(1e-12, 3), HasSubstr("(more than 10,000×)"));
+  EXPECT_THAT(said(0, 3), HasSubstr("(up from 0)"));
+  EXPECT_THAT(said(3, 0), HasSubstr("(down to 0)"));
+  EXPECT_THAT(said(3, 3), Not(HasSubstr("%")));
+}
+
 TEST(Comparison, QuestionsArePairedByIdAndSampleWhateverTheirOrder) {
   const RunRecord a = simulated({"a", 4});
   RunRecord b = simulated({"b", 5});
@@ -463,8 +584,9 @@ TEST(Comparison, MetricsAreNamedByTheirTestAndPercentilesNeedSamplesBeyondThem) 
   run.metrics[1].name = "decode_tokens_per_s[n=128,d=512]";
   const RunView view{&run, "", "a", ""};
   const Table table = metrics_table({&view, 1}, Lang::kEn);
-  EXPECT_EQ(table.rows[0][0], "decode_tokens_per_s");
-  EXPECT_EQ(table.rows[1][0], "decode_tokens_per_s, n=128, d=512");
+  EXPECT_EQ(table.rows[0][0], "decode rate, tokens/s");
+  EXPECT_EQ(table.rows[1][0], "decode rate, tokens/s, n=128, d=512");
+  EXPECT_EQ(metrics_table({&view, 1}, Lang::kZh).rows[1][0], "解码速度，词元/秒，n=128, d=512");
   EXPECT_THAT(table.rows[0][1], HasSubstr("p90"));
   EXPECT_THAT(table.rows[0][1], Not(HasSubstr("p99")));  // of twelve samples
 }

@@ -210,6 +210,42 @@ class FileSizeLimit {
   void (*handler_)(int) = nullptr;
 };
 
+TEST_F(RunStoreTest, ARunThatIsRemovedIsGoneFromTheListAndFromTheFile) {
+  RunStore store(file_);
+  RunRecord secret = run_of("b");
+  secret.settings["system"] = "a text that nobody shall find again";
+  const int64_t a = store.put(run_of("a"), ""), b = store.put(secret, ""), c = store.put(run_of("c"), "");
+  store.remove(std::vector<int64_t>{b});
+  EXPECT_THAT(models_of(store.list()), ElementsAre("c", "a"));
+  EXPECT_FALSE(store.get(b));
+  EXPECT_TRUE(store.get(a) && store.get(c));
+  EXPECT_EQ(read_text_file(file_).find("nobody shall find"), std::string::npos);
+}
+
+TEST_F(RunStoreTest, ARemovalThatNamesAMissingRunRemovesNone) {
+  RunStore store(file_);
+  const int64_t a = store.put(run_of("a"), "");
+  const Error error = test::error_of([&] { store.remove(std::vector<int64_t>{a, a + 7}); });
+  EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+  EXPECT_THAT(error.what(), HasSubstr(fmt::format("no run {}", a + 7)));
+  EXPECT_EQ(store.size(), 1);
+}
+
+TEST_F(RunStoreTest, TheHeadOfARecordHasItsFactsWithoutItsAnswersAndADamagedOneHasNone) {
+  RunStore store(file_);
+  const RunRecord record = tests::full_record();
+  const int64_t id = store.put(record, "");
+  const RunRecord head = store.head(id).value();
+  EXPECT_EQ(to_json_text(head.settings), to_json_text(record.settings));
+  EXPECT_EQ(head.model.hash, record.model.hash);
+  EXPECT_TRUE(head.items.empty() && head.metrics.empty() && head.scores.empty());
+  EXPECT_FALSE(store.head(id + 1));
+  run_sql(file_, "UPDATE runs SET record = 'no JSON'");
+  EXPECT_FALSE(store.head(id));
+  run_sql(file_, "UPDATE runs SET record = '{}'");
+  EXPECT_FALSE(store.head(id));
+}
+
 TEST_F(RunStoreTest, F4WhereTheDiskIsFullWhatWasStoredIsKeptAndTheNextRunGoesOn) {
   RunStore store(file_);
   store.put(run_of("first"), "");
