@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "base/utf8.h"
+
 namespace chaski {
 namespace {
 
@@ -44,22 +46,25 @@ std::string describe(const Error& error, std::string_view lang) {
 }
 
 std::string printable(std::string_view text, size_t limit) {
+  const bool is_cut = text.size() > limit;
+  if (is_cut) {
+    text = text.substr(0, limit);
+    text.remove_suffix(incomplete_utf8_tail(text));
+  }
+  const std::string valid = replace_invalid_utf8(text);
   std::string shown;
-  for (const char c : text.substr(0, limit)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      shown += fmt::format("\\x{:02x}", byte);
+  for (size_t i = 0; i < valid.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(valid[i]);
+    const auto next = i + 1 < valid.size() ? static_cast<unsigned char>(valid[i + 1]) : 0;
+    const bool is_c1 = byte == 0xC2 && next < 0xA0;  // controls of two bytes
+    if (byte < 0x20 || byte == 0x7F || is_c1) {
+      shown += fmt::format("\\x{:02x}", is_c1 ? next : byte);
+      i += is_c1 ? 1 : 0;
     } else {
-      shown += c;
+      shown += valid[i];
     }
   }
-  if (text.size() > limit) {
-    // Never leave half a UTF-8 character before the ellipsis.
-    size_t lead = shown.size();
-    while (lead > 0 && (static_cast<unsigned char>(shown[lead - 1]) & 0xC0) == 0x80) --lead;
-    if (lead > 0 && static_cast<unsigned char>(shown[lead - 1]) >= 0xC0) shown.resize(lead - 1);
-    shown += "…";
-  }
+  if (is_cut) shown += "…";
   return shown;
 }
 

@@ -63,7 +63,8 @@ class Error : public std::exception {
 /// The whole error for a person: headline, message, context and hint, one per line. `lang` is "en" or "zh".
 std::string describe(const Error& error, std::string_view lang = "en");
 
-/// Untrusted bytes as they may be shown: control characters escaped, at most `limit` bytes.
+/// Untrusted bytes as they may be shown: control characters escaped, invalid UTF-8 as U+FFFD; the first
+/// `limit` bytes, and … where there are more.
 std::string printable(std::string_view text, size_t limit = 80);
 
 namespace detail {

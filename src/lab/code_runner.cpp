@@ -215,7 +215,10 @@ std::string weakness_of(CodeRunner& runner) {
   task.tests = {"found = candidate()\nassert not found, ', '.join(found)"};
   const CodeResult result = runner.run(task, CancelToken());
   if (result.verdict == CodeVerdict::kPassed) return {};
-  return result.output.empty() ? result.message : result.output;  // bubblewrap says what it was refused
+  std::string said =
+      result.output.empty() ? result.message : result.output;  // bubblewrap says what it was refused
+  while (said.ends_with('\n')) said.pop_back();
+  return said;
 }
 
 }  // namespace

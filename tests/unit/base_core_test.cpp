@@ -44,6 +44,9 @@ TEST(Error, TellsHeadlineMessageContextAndHintInBothLanguages) {
 TEST(Error, PrintableEscapesControlsAndCutsWholeCharacters) {
   EXPECT_EQ(printable("a\x1b[31m\n"), "a\\x1b[31m\\x0a");
   EXPECT_EQ(printable("中国", 4), "中…");
+  EXPECT_EQ(printable("中国", 3), "中…");
+  EXPECT_EQ(printable("a\xC2\x9B[2J\xC2\xA0z"), "a\\x9b[2J\xC2\xA0z") << "control characters beyond ASCII";
+  EXPECT_EQ(printable("a\xFF\x9Bz"), "a\xEF\xBF\xBD\xEF\xBF\xBDz") << "what is no text";
 }
 
 TEST(Error, AFailedCheckIsAnInternalError) {
