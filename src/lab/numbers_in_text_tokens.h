@@ -1,4 +1,5 @@
-// Text as arithmetic: numbers, operators, and what breaks an expression. Private to the files numbers_in_text*.
+// Text as arithmetic: numbers, operators, and what breaks an expression. Private to the files
+// numbers_in_text*.
 #pragma once
 
 #include <cstddef>
