@@ -32,6 +32,7 @@ ItemRow row_of(const std::string& id, int64_t sample = 0) {
   row.answer.finish_reason = "stop";
   row.answer.sample = sample;
   row.itl_s = {0.25, 0.5};
+  row.wall_s = 2.5;
   return row;
 }
 
@@ -76,6 +77,7 @@ TEST_F(Journal, ARowComesBackWhole) {
   EXPECT_EQ(row_line(read, key), line);
   EXPECT_EQ(read.answer.ids, row.answer.ids);
   EXPECT_EQ(read.itl_s, row.itl_s);
+  EXPECT_EQ(read.wall_s, row.wall_s);
   EXPECT_EQ(read.failure->code, ErrorCode::kUsage);
   EXPECT_EQ(read.answer.tpot_s, row.answer.tpot_s);
 }
@@ -150,6 +152,7 @@ TEST_F(Journal, AFreshRunMovesAnEarlierOneAsideAndLosesNothing) {
   std::ofstream(folder_ / "mine.txt") << "mine";
   ItemJournal journal(folder_.path(), run_, Start::kFresh);
   EXPECT_EQ(journal.older(), folder_ / "older-1");
+  EXPECT_TRUE(journal.older_is_unfinished());
   EXPECT_EQ(read_text_file(folder_ / "older-1/items.jsonl"), before);
   EXPECT_TRUE(fs::exists(folder_ / "older-1/run.json"));
   EXPECT_TRUE(fs::exists(folder_ / "mine.txt"));

@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "base/threads.h"
 #include "lab/human_eval.h"
 #include "report/score_summary.h"
 
@@ -70,6 +75,101 @@ TEST(ScoreRun, APassRateCountsTheProblemsThatFailed) {
   EXPECT_EQ(record.results[0].n, 2);
   EXPECT_EQ(record.results[0].value, 0.5);
   EXPECT_EQ(record.scores[1].components.at(0).value, 0.0);
+}
+
+/// Waits, for a while, until two programs are under way.
+class SlowRunner final : public CodeRunner {
+ public:
+  CodeResult run(const CodeTask& task, const CancelToken& cancel) override {
+    ++n_inside_;
+    while (n_inside_ < 2 && most_at_once_ < 2 && patience_ms_-- > 0) {
+      cancel.throw_if_cancelled("run");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    most_at_once_ = std::max<int>(most_at_once_, n_inside_);
+    --n_inside_;
+    CodeResult result;
+    const bool is_good = task.program.find("good") != std::string::npos;
+    result.verdict = is_good ? CodeVerdict::kPassed : CodeVerdict::kFailed;
+    result.tests.assign(task.tests.size(), result.verdict);
+    result.defines_entry_point = true;
+    return result;
+  }
+  std::string tier() const override { return "A"; }
+  std::string why_not() const override { return {}; }
+  int most_at_once() const { return most_at_once_; }
+
+ private:
+  std::atomic<int> n_inside_{0}, most_at_once_{0}, patience_ms_{5000};
+};
+
+Suite problems(int n) {
+  std::string lines;
+  for (int i = 0; i < n; ++i) {
+    lines += fmt::format("{{\"task_id\": \"t{}\", \"prompt\": \"def f():\\n\", \"entry_point\": \"f\", ", i);
+    lines += "\"test\": \"def check(f): pass\"}\n";
+  }
+  Suite suite = parse_human_eval(lines, "file");
+  suite.protocol = human_eval().name();
+  return suite;
+}
+
+RunRecord answered(const Suite& suite) {
+  RunRecord record;
+  for (size_t i = 0; i < suite.items.size(); ++i) {
+    record.items.push_back(
+        answer_of(suite.items[i].id, "code", i % 3 == 0 ? "    return 'good'" : "    return 'bad'"));
+  }
+  return record;
+}
+
+TEST(ScoreRun, ProgramsRunOnAllCoresAndTheirScoresStayInOrder) {
+  const Suite suite = problems(40);
+  RunRecord record = answered(suite);
+  SlowRunner runner;
+  std::vector<int64_t> heard;
+  score_run(record, suite, default_rubric(), runner, {}, [&](int64_t done, int64_t total) {
+    EXPECT_EQ(total, 40);
+    heard.push_back(done);
+  });
+  ASSERT_EQ(record.scores.size(), 40u);
+  for (size_t i = 0; i < record.scores.size(); ++i) {
+    EXPECT_EQ(record.scores[i].id, suite.items[i].id);
+    EXPECT_EQ(record.scores[i].is_correct, i % 3 == 0) << i;
+    EXPECT_EQ(heard[i], static_cast<int64_t>(i + 1)) << "progress never goes back";
+  }
+  if (available_cores() > 1) {
+    EXPECT_GE(runner.most_at_once(), 2);
+  }
+}
+
+TEST(ScoreRun, BrokenOffTheRecordIsAsItWas) {
+  const Suite suite = problems(40);
+  RunRecord record = answered(suite);
+  SlowRunner runner;
+  CancelToken cancel;
+  try {
+    score_run(record, suite, default_rubric(), runner, cancel, [&](int64_t done, int64_t) {
+      if (done == 5) cancel.cancel();
+    });
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  }
+  EXPECT_TRUE(record.scores.empty());
+  EXPECT_TRUE(record.scoring.empty());
+}
+
+TEST(ScoreRun, ABenchHasNoAnswersToScore) {
+  RunRecord record;
+  record.kind = "bench";
+  try {
+    suite_of(record, "", {});
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUsage);
+    EXPECT_THAT(error.what(), testing::HasSubstr("it has no answers"));
+  }
 }
 
 TEST(ScoreRun, AnotherRubricIsSeenAndAJudgeNeverTakesTheRubricsPlace) {

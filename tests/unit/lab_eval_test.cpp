@@ -138,6 +138,29 @@ TEST_F(Eval, TheTextIsTheSameWhateverTheBatchAndSamplesAreInOrder) {
   EXPECT_NE(alone.items[0].ids, alone.items[1].ids) << "samples are drawn apart";
 }
 
+TEST_F(Eval, TheWallTimeIsOfAllStartsAndSecondsThatAreSharedCountOnce) {
+  EvalEvents events;
+  events.on_row = [&](const ItemRow&) { cancel_.cancel(); };
+  RunRecord record;
+  double seconds_before = 0;
+  {
+    ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kFresh);
+    EXPECT_FALSE(ask(events, journal));
+    seconds_before = journal.wall_s();
+    EXPECT_GE(seconds_before, journal.rows().back().answer.seconds);
+  }
+  cancel_.reset();
+  ItemJournal journal(folder_.path(), record_, ItemJournal::Start::kResume);
+  EXPECT_TRUE(ask({}, journal));
+  take_answers(journal, suite_, record);
+  ASSERT_TRUE(record.summary.wall_s);
+  EXPECT_GT(*record.summary.wall_s, seconds_before);
+  EXPECT_GE(*record.summary.wall_s, 0.99 * record.summary.total_s) << "one at a time";
+  plan_.n_samples = 8;
+  const RunRecord batched = run("batched", 8);
+  EXPECT_LT(*batched.summary.wall_s, 0.8 * batched.summary.total_s);
+}
+
 TEST_F(Eval, LatenciesOfTheAnswersAreMetrics) {
   const RunRecord record = run("metrics");
   std::vector<std::string> names;

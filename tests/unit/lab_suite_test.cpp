@@ -100,6 +100,47 @@ TEST(Suite, FurtherFieldsOfALineAreKeptForScorers) {
   EXPECT_EQ(suite.settings.max_new_tokens, 8);
 }
 
+std::vector<std::string> ids_of(const Suite& suite) {
+  std::vector<std::string> ids;
+  for (const SuiteItem& item : suite.items) ids.push_back(item.id);
+  return ids;
+}
+
+TEST(Suite, APartIsTheFirstOfEachTypeInOrderAndSaysThatItIsNotAll) {
+  std::string items;
+  for (const char* item : {"a1", "b1", "a2", "b2", "a3"}) {
+    items += fmt::format("{{\"id\": \"{}\", \"type\": \"{}\", \"prompt\": \"p\"}}\n", item, item[0]);
+  }
+  const Suite whole = parse_suite(kYaml, items, "toy");
+  EXPECT_TRUE(whole.part.is_null());
+  const Suite first = part_of(whole, {{}, 2});
+  EXPECT_THAT(ids_of(first), testing::ElementsAre("a1", "b1", "a2", "b2"));
+  EXPECT_EQ(first.sha256, whole.sha256) << "by which the questions are found again";
+  EXPECT_EQ(first.part.dump(), R"({"n_questions":4,"n_all":5,"types":null,"limit":2})");
+  EXPECT_THAT(ids_of(part_of(whole, {{"a"}, 0})), testing::ElementsAre("a1", "a2", "a3"));
+  const Suite both = part_of(whole, {{"b", "a"}, 1});
+  EXPECT_THAT(ids_of(both), testing::ElementsAre("a1", "b1"));
+  EXPECT_EQ(both.part["types"], "b,a");
+  EXPECT_TRUE(part_of(whole, {{"b", "a"}, 3}).part.is_null()) << "that is all of it";
+  try {
+    part_of(whole, {{"c"}, 0});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUsage);
+    EXPECT_THAT(error.hint(), HasSubstr("a, b"));
+  }
+}
+
+TEST(Suite, ItsLanguageIsToldFromItsQuestions) {
+  EXPECT_EQ(language_of(find_suite("chaski-zh", {})), "zh");
+  EXPECT_EQ(language_of(find_suite("chaski-en", {})), "en");
+  const auto of = [](const std::string& prompt) {
+    return language_of(parse_suite(kYaml, R"({"id": "a", "type": "t", "prompt": ")" + prompt + "\"}", "toy"));
+  };
+  EXPECT_EQ(of("日本の首都はどこですか"), "");
+  EXPECT_EQ(of("Où est la gare ?"), "");
+}
+
 TEST(Suite, ABadLineIsNamedAndNeverSkipped) {
   const std::string good(kItem);
   EXPECT_THAT(refusal(kYaml, good + "\n{\"id\": 1}\n"), HasSubstr("toy/items.jsonl line 2"));
