@@ -6,13 +6,16 @@
 #include <utility>
 
 #include "lab/bench_metrics.h"
+#include "report/figures.h"
+#include "report/names.h"
+#include "report/run_tables.h"
+#include "report/table.h"
 #include "report/text_safety.h"
 #include "report/warnings.h"
 
 namespace chaski {
 namespace {
 
-using Cells = std::vector<std::vector<std::string>>;
 /// Makes text that is not our own harmless.
 using Foreign = std::string (*)(std::string_view);
 
@@ -23,12 +26,6 @@ std::string rate_text(double value) { return fmt::format("{:.{}f}", value, value
 std::string seconds_text(double seconds) {
   if (seconds < 0.001) return fmt::format("{:.3f} ms", seconds * 1000);
   return seconds < 1 ? fmt::format("{:.1f} ms", seconds * 1000) : fmt::format("{:.2f} s", seconds);
-}
-
-std::string bytes_text(int64_t n_bytes) {
-  const auto n = static_cast<double>(n_bytes);
-  if (n < 1e6) return fmt::format("{:.1f} kB", n / 1e3);
-  return n < 1e9 ? fmt::format("{:.1f} MB", n / 1e6) : fmt::format("{:.2f} GB", n / 1e9);
 }
 
 std::string percent_text(double share) { return fmt::format("{:.{}f} %", 100 * share, share < 0.1 ? 1 : 0); }
@@ -87,15 +84,22 @@ std::string share_text(const RunRecord& record, const BenchTest& test, Lang lang
 
 // ---- the table of tests ----
 
-Cells test_cells(const std::vector<RunRecord>& records, Lang lang, Foreign foreign) {
+Table test_table(const std::vector<RunRecord>& records, Lang lang) {
   const auto title = [lang](std::string_view en, std::string_view zh) {
     return std::string(tr(lang, en, zh));
   };
-  Cells cells;
-  cells.push_back({title("model", "模型"), title("weights", "权重"), title("precision", "精度"),
-                   title("path", "代码路径"), title("threads", "线程"), title("test", "测试"),
-                   title("tokens/s", "词元/秒"), title("95 % interval", "95% 区间"),
-                   title("low – high", "最低 – 最高"), title("share reached", "达到上限")});
+  Table table;
+  table.columns = {title("model", "模型"),
+                   title("weights", "权重"),
+                   title("precision", "精度"),
+                   title("path", "代码路径"),
+                   title("threads", "线程"),
+                   title("test", "测试"),
+                   title("tokens/s", "词元/秒"),
+                   title("95 % interval", "95% 区间"),
+                   title("low – high", "最低 – 最高"),
+                   title("share reached", "达到上限")};
+  table.align = "llllllrrrr";
   const auto span_of = [](const Interval& i) {
     return fmt::format("{} – {}", rate_text(i.low), rate_text(i.high));
   };
@@ -106,65 +110,18 @@ Cells test_cells(const std::vector<RunRecord>& records, Lang lang, Foreign forei
       const NamedMetric* rate = find_metric(record, rate_name(test.kind) + test.at);
       if (rate == nullptr) continue;
       const Metric& metric = rate->metric;
-      cells.push_back({foreign(record.model.id) + std::string(label), foreign(record.model.weights),
-                       precision_text(record, lang), record.device.path,
-                       std::to_string(record.device.n_threads), test_text(test, lang),
-                       rate_text(metric.median), metric.ci95 ? span_of(*metric.ci95) : "–",
-                       span_of(metric.range), share_text(record, test, lang)});
+      table.add({record.model.id + std::string(label), record.model.weights, precision_text(record, lang),
+                 record.device.path, std::to_string(record.device.n_threads), test_text(test, lang),
+                 rate_text(metric.median), metric.ci95 ? span_of(*metric.ci95) : "–", span_of(metric.range),
+                 share_text(record, test, lang)});
     }
   }
-  return cells;
+  return table;
 }
 
-Cells op_cells(const RunRecord& record, Lang lang) {
-  const auto title = [lang](std::string_view en, std::string_view zh) {
-    return std::string(tr(lang, en, zh));
-  };
-  double all_s = 0;
-  for (const OpRecord& op : record.ops) all_s += op.seconds;
-  std::vector<OpRecord> ops = record.ops;
-  std::stable_sort(ops.begin(), ops.end(),
-                   [](const OpRecord& a, const OpRecord& b) { return a.seconds > b.seconds; });
-  Cells cells;
-  cells.push_back({title("op", "算子"), title("phase", "阶段"), title("shape", "形状"),
-                   title("calls", "次数"), title("time", "用时"), title("share", "占比"),
-                   title("moved", "数据量"), "GB/s"});
-  for (const OpRecord& op : ops) {
-    const double rate = op.seconds > 0 ? static_cast<double>(op.bytes) / op.seconds / 1e9 : 0;
-    cells.push_back({op.op, op.phase, op.shape, std::to_string(op.calls), seconds_text(op.seconds),
-                     percent_text(all_s > 0 ? op.seconds / all_s : 0), bytes_text(op.bytes),
-                     rate_text(rate)});
-  }
-  return cells;
-}
-
-std::string columns(const Cells& cells, size_t first_number) {
-  std::vector<int> widths(cells.front().size());
-  for (const auto& row : cells) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
-  }
-  std::string text;
-  for (const auto& row : cells) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      line += i < first_number ? pad_right(row[i], widths[i]) : pad_left(row[i], widths[i]);
-      line += i + 1 < row.size() ? "  " : "\n";
-    }
-    text += line;
-  }
-  return text;
-}
-
-std::string markdown(const Cells& cells) {
-  std::string text;
-  for (size_t r = 0; r < cells.size(); ++r) {
-    for (const std::string& cell : cells[r]) text += fmt::format("| {} ", cell);
-    text += "|\n";
-    if (r > 0) continue;
-    for (size_t i = 0; i < cells[r].size(); ++i) text += "| --- ";
-    text += "|\n";
-  }
-  return text;
+std::string table_text(const Table& table, BenchFormat format) {
+  constexpr int kMostColumns = 80;  // of one cell
+  return format == BenchFormat::kMarkdown ? markdown_table(table) : terminal_table(table, kMostColumns);
 }
 
 // ---- what is said of a model below the table ----
@@ -319,9 +276,11 @@ std::string facts_text(const RunRecord& record, BenchFormat format, Lang lang, F
                         : fmt::format("  {}  {}\n", pad_right(fact.name, width), fact.text);
   }
   if (record.ops.empty()) return text;
-  constexpr size_t kFirstNumber = 3;
-  const Cells cells = op_cells(record, lang);
-  return text + "\n" + (is_markdown ? markdown(cells) : columns(cells, kFirstNumber));
+  const Table ops = ops_table(record, lang);
+  text += "\n" + table_text(ops, format);
+  if (is_markdown) return text;  // whose tables have their notes
+  for (const std::string& note : ops.notes) text += fmt::format("  {}\n", note);
+  return text;
 }
 
 // ---- JSON ----
@@ -422,11 +381,8 @@ OrderedJson bench_json(const RunRecord& record) {
 }
 
 std::string bench_table(const std::vector<RunRecord>& records, BenchFormat format, Lang lang) {
-  const bool is_markdown = format == BenchFormat::kMarkdown;
-  const Foreign foreign = is_markdown ? markdown_inline : strip_controls;
-  constexpr size_t kFirstNumber = 6;
-  const Cells cells = test_cells(records, lang, foreign);
-  std::string text = is_markdown ? markdown(cells) : columns(cells, kFirstNumber);
+  const Foreign foreign = format == BenchFormat::kMarkdown ? markdown_inline : strip_controls;
+  std::string text = table_text(test_table(records, lang), format);
   for (const RunRecord& record : records) text += facts_text(record, format, lang, foreign);
   return text;
 }

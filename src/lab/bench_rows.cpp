@@ -25,10 +25,15 @@ const NamedMetric* rate_of(const RunRecord& record, const BenchTest& test) {
   return nullptr;
 }
 
-/// A request is counted in llama-bench's way: prompt and answer together.
-double counted(const BenchTest& test, double tokens_per_s) {
-  if (test.kind != TestKind::kRequest || test.n_gen == 0) return tokens_per_s;
-  return tokens_per_s * static_cast<double>(test.n_tokens()) / static_cast<double>(test.n_gen);
+/// The samples of a test's rate. A request is counted in llama-bench's way in all columns of its row: prompt
+/// and answer together.
+std::vector<double> counted_rates(const BenchTest& test, const NamedMetric& rate) {
+  std::vector<double> rates = rate.metric.samples;
+  if (test.kind != TestKind::kRequest || test.n_gen == 0) return rates;
+  for (double& tokens_per_s : rates) {
+    tokens_per_s *= static_cast<double>(test.n_tokens()) / static_cast<double>(test.n_gen);
+  }
+  return rates;
 }
 
 /// "llama 1.2B q4_0 98%": family, parameters, types of the weights. Readers take rows for the same test that
@@ -58,8 +63,7 @@ std::vector<double> nanoseconds(const BenchTest& test, const std::vector<double>
 
 /// llama-bench's columns, in its order.
 OrderedJson columns_of_llama_bench(const RunRecord& r, const BenchTest& test, const NamedMetric& rate) {
-  std::vector<double> rates;
-  for (const double sample : rate.metric.samples) rates.push_back(counted(test, sample));
+  const std::vector<double> rates = counted_rates(test, rate);
   const Metric ts = summarize(rates), ns = summarize(nanoseconds(test, rates));
   const auto whole = [](double value) { return static_cast<int64_t>(std::llround(value)); };
   const std::string kv = setting_text(r, "kv_dtype");
@@ -128,7 +132,7 @@ OrderedJson row_json(const RunRecord& r, const BenchTest& test, const NamedMetri
   row["n_sequences"] = test.n_sequences;
   row["n_samples"] = rate.metric.samples.size();
   row["n_warmup"] = rate.n_warmup;
-  const Metric& m = rate.metric;
+  const Metric m = summarize(counted_rates(test, rate));
   row["tokens_per_s_median"] = m.median;
   row["tokens_per_s_low"] = m.range.low;
   row["tokens_per_s_high"] = m.range.high;

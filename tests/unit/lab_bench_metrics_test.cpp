@@ -247,6 +247,8 @@ TEST(BenchReport, JsonLinesHaveLlamaBenchsColumnsAndNumbers) {
   EXPECT_NEAR(rows[0]["stddev_ts"].get<double>(), 35.3553, 1e-4);
   EXPECT_DOUBLE_EQ(rows[2]["samples_ts"][0], 103);
   EXPECT_EQ(rows[2]["samples_ns"][0], 1'000'000'000);
+  EXPECT_DOUBLE_EQ(rows[2]["tokens_per_s_median"], rows[2]["avg_ts"]);  // of one sample: counted alike
+  EXPECT_DOUBLE_EQ(rows[2]["tokens_per_s_high"], 103);
 }
 
 TEST(BenchReport, CsvHasARowPerTestBelowLlamaBenchsHead) {
