@@ -166,7 +166,7 @@ TEST(Judge, APairWithoutAUsableReplyHasNoVerdictButAReason) {
   int n = 0;
   for (const char* garbage :
        {"The first one.", R"({"better": "A", "reason": ""})", R"({"better": 1, "reason": ""})",
-        R"({"better": "1"})", R"({"better": "1", "reason": "", "score": 9})", "{\"better\": \"1\", \xff"}) {
+        R"({"better": "1"})", R"({"better": "1", "reason": "", "score": 9})", "{\"better\": \"1\", \x01"}) {
     reply = garbage;
     const PairVerdict pair =
         judge.compare(question(), answer(fmt::format("回答{}", n++)), answer("x"), kNeverCancelled);
