@@ -9,33 +9,19 @@ import random
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
-CHASKI = os.environ["CHASKI"]
+from chaski_cli import CHASKI, TINY, ChaskiTest
+
 RUBRIC = pathlib.Path(__file__).resolve().parents[2] / "suites/rubric.yaml"
 N_KILLS = 50 if os.environ.get("CHASKI_FULL") == "ON" else 6
-TINY = "synthetic:tiny"
 SHORT = ["--max-new-tokens", "6"]
 #: What an unbroken run and one in pieces have the same; times differ.
 SAME = ["id", "type", "prompt", "answer", "ids", "n_prompt_tokens", "n_tokens", "finish_reason"]
 
 
-class EvalTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.home = pathlib.Path(folder.name)
-        self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home / "home"), "LC_ALL": "C.UTF-8"}
-        self.out = self.home / "out"
-
-    def chaski(self, *args, status=0):
-        done = subprocess.run([CHASKI, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=self.env,
-                              timeout=600, check=False)
-        self.assertEqual(done.returncode, status, (args, done.stdout, done.stderr))
-        return done.stdout.decode(), done.stderr.decode()
-
+class EvalTest(ChaskiTest):
     def eval(self, out, *more, status=0):
         return self.chaski("eval", TINY, "--suite", "review-zh", "--out", out, *SHORT, *more, status=status)
 
@@ -46,9 +32,6 @@ class EvalTest(unittest.TestCase):
         items = [{"id": f"q{n}", "type": item_type, "prompt": f"第 {n} 个问题" + " x" * (n % 7)} for n in range(n_items)]
         (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
         return folder
-
-    def record(self, folder):
-        return json.loads((folder / "run.json").read_text())
 
     def rows(self, folder):
         """The rows of a finished run, from both its files, which must agree."""
@@ -162,6 +145,20 @@ class EvalTest(unittest.TestCase):
         self.assertEqual(sorted(path.name for path in self.out.iterdir()),
                          ["items.jsonl", "older-1", "report.md", "run.json"])
 
+    def test_an_unfinished_run_that_a_fresh_one_moves_can_be_gone_on_with(self):
+        command = ["eval", TINY, "--suite", self.suite(4), "--batch", "1", "--no-score"]
+        self.chaski(*command, "--out", self.out)
+        lines = (self.out / "items.jsonl").read_text().splitlines()
+        record = self.record()
+        (self.out / "run.json").rename(self.out / "run.partial.json")
+        (self.out / "items.jsonl").write_text("")
+        _, err = self.chaski(*command, "--out", self.out)
+        older = self.out / "older-1"
+        self.assertIn(f"--resume --out {older}", err)
+        self.chaski(*command, "--resume", "--out", older)
+        self.assertEqual(len(self.rows(older)), len(lines))
+        self.assertEqual([item["ids"] for item in self.record(older)["items"]], [item["ids"] for item in record["items"]])
+
     def test_resume_needs_a_folder(self):
         _, err = self.chaski("eval", TINY, "--suite", "review-zh", "--resume", status=2)
         self.assertIn("--out", err)
@@ -178,10 +175,111 @@ class EvalTest(unittest.TestCase):
         self.assertIn("batched", [warning["code"] for warning in record["warnings"]])
         self.chaski("eval", TINY, "--suite", self.suite(2), "--batch", "0.5", status=2)
 
+    def test_a_question_alone_is_not_called_a_batch(self):
+        out, _ = self.chaski("eval", TINY, "--suite", self.suite(1), "--no-score", "--out", self.out, *SHORT)
+        self.assertEqual(self.record()["settings"]["batch"], 1)
+        self.assertNotIn("at once", out + (self.out / "report.md").read_text())
+
+    def test_the_total_of_a_batch_is_its_wall_time(self):
+        suite = self.suite(12)
+        began = time.monotonic()
+        out, _ = self.chaski("eval", TINY, "--suite", suite, "--batch", "6", "--no-score", "--out", self.out)
+        seconds = time.monotonic() - began
+        summary = self.record()["summary"]
+        self.assertGreater(summary["total_s"], 1.5 * summary["wall_s"], "shared seconds count several times")
+        self.assertLess(summary["wall_s"], seconds)
+        self.assertGreaterEqual(summary["wall_s"], max(item["seconds"] for item in self.record()["items"]))
+        self.assertRegex(out, rf"total +{summary['wall_s']:.2f} ")
+
+    def test_the_wall_time_of_a_run_in_pieces_is_that_of_all_its_pieces(self):
+        command = ["eval", TINY, "--suite", self.suite(6), "--batch", "1", "--no-score", "--out", self.out]
+        running = subprocess.Popen([CHASKI, *map(str, command), "--samples", "100"], env=self.env,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        items = self.out / "items.jsonl"
+        deadline = time.monotonic() + 120
+        while not items.exists() or items.read_text().count("\n") < 20:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+        running.wait(60)
+        before = json.loads(items.read_text().splitlines()[-2])["wall_s"]
+        self.assertGreater(before, 0)
+        self.chaski(*command, "--samples", "100", "--resume")
+        summary = self.record()["summary"]
+        self.assertGreaterEqual(summary["wall_s"], 0.99 * summary["total_s"], "one at a time: no second is shared")
+
     def test_answers_of_a_batch_are_shown_whole(self):
         out, _ = self.chaski("eval", TINY, "--suite", self.suite(4), "--batch", "4", "--out", self.out, *SHORT)
         for number in range(1, 5):
             self.assertIn(f"[{number}/4] code · 第", out)
+
+    # ---- which questions, which models
+
+    def test_a_part_of_a_suite_is_asked_and_says_that_it_is_one(self):
+        command = ["eval", TINY, "--suite", "chaski-zh", "--no-score", *SHORT]
+        out, _ = self.chaski(*command, "--limit", "2", "--type", "code,concept", "--out", self.out)
+        record = self.record()
+        self.assertEqual([item["type"] for item in record["items"]].count("code"), 2)
+        self.assertEqual(len(record["items"]), 4)
+        suite = record["settings"]["suite"]
+        self.assertEqual(suite["part"], {"n_questions": 4, "n_all": 109, "types": "code,concept", "limit": 2})
+        self.assertIn("part_of_suite", [warning["code"] for warning in record["warnings"]])
+        self.assertIn("part of the suite", out)
+        self.assertIn("(a part)", (self.out / "report.md").read_text())
+        other = self.home / "other"
+        self.chaski(*command, "--limit", "1", "--out", other)
+        self.assertEqual(self.record(other)["settings"]["suite"]["sha256"], suite["sha256"])
+        out, _ = self.chaski("compare", self.out, other)
+        self.assertIn("asked a part of its suite alone", out)
+        self.score(self.out)
+        self.assertEqual(len(self.record()["scores"]), 4)
+
+    def test_another_part_is_another_run(self):
+        command = ["eval", TINY, "--suite", self.suite(5), "--no-score", "--out", self.out, *SHORT]
+        self.chaski(*command, "--limit", "2")
+        self.assertIn("suite part is", self.chaski(*command, "--limit", "3", "--resume", status=2)[1])
+        self.chaski(*command, "--limit", "5")
+        self.assertNotIn("part", self.record()["settings"]["suite"], "all questions are no part")
+
+    def test_a_type_that_the_suite_has_not_is_answered_with_those_it_has(self):
+        _, err = self.eval(self.out, "--type", "poetry", status=2)
+        self.assertIn("self-introduction", err)
+        self.assertFalse(self.out.exists())
+        self.eval(self.out, "--limit", "0", status=2)
+
+    def test_the_suites_there_are_are_listed_with_their_questions(self):
+        own = self.home / "home/suites/capitals"
+        own.mkdir(parents=True)
+        (own / "suite.yaml").write_text("name: capitals\n")
+        (own / "items.jsonl").write_text('{"id": "1", "type": "geography", "prompt": "Which?"}\n')
+        bad = self.home / "home/suites/broken"
+        bad.mkdir()
+        (bad / "suite.yaml").write_text("name: [\n")
+        (bad / "items.jsonl").write_text("")
+        out, err = self.chaski("eval", "--list-suites")
+        self.assertRegex(out, r"chaski-zh +109 +Chinese")
+        self.assertRegex(out, r"chaski-en +109 +English")
+        self.assertRegex(out, r"capitals +1 +English")
+        self.assertIn("geography 1", out)
+        self.assertIn("ceval:", out)
+        self.assertIn("broken", err)
+        suites = {suite["name"]: suite for suite in json.loads(self.chaski("eval", "--list-suites", "--json")[0])}
+        self.assertEqual((suites["chaski-zh"]["language"], suites["chaski-zh"]["types"]["code"]), ("zh", 21))
+        self.assertIn("题数", self.chaski("eval", "--list-suites", "--lang", "zh")[0])
+
+    def test_a_model_and_a_suite_must_be_named(self):
+        self.assertIn("MODEL", self.chaski("eval", "--suite", "review-zh", status=2)[1])
+        self.assertIn("--suite", self.chaski("eval", TINY, status=2)[1])
+
+    def test_what_is_wrong_with_the_last_model_is_said_before_the_first_is_asked(self):
+        (self.home / "cut.gguf").write_bytes(b"GGUF")
+        for wrong, status in (("synthetic:nix", 2), ("nowhere/at-all", 3), (self.home / "cut.gguf", 4)):
+            out, err = self.chaski("eval", TINY, wrong, "--suite", "review-zh", "--out", self.out, *SHORT, status=status)
+            self.assertEqual(out, "")
+            self.assertIn(str(wrong).rsplit(":", maxsplit=1)[-1], err)
+            self.assertFalse(self.out.exists())
+        _, err = self.chaski("eval", "nowhere/one", TINY, "nowhere/two", "--suite", "review-zh", status=3)
+        self.assertIn("nowhere/one, nowhere/two", err)
 
     # ---- what is measured
 
@@ -327,11 +425,20 @@ class EvalTest(unittest.TestCase):
         shutil.rmtree(suite)
         self.assertIn("--suite", self.score(self.out, status=3)[1])
 
-    def test_a_run_of_the_history_is_scored_into_a_folder_that_is_named(self):
+    def test_a_run_of_the_history_is_scored_there_or_into_a_folder_that_is_named(self):
         self.eval(self.out, "--no-score")
-        self.assertIn("--out", self.score("1", status=2)[1])
+        out, _ = self.score("1")
+        self.assertIn("with these scores as 2", out)
+        self.assertEqual(self.record()["scores"], [], "the run's own files are as they were")
+        again, err = self.score("2", "--json")
+        self.assertEqual(len(json.loads(again)["scores"]), 5)
+        self.assertIn("as 2", err)
         self.score("1", "--out", self.home / "scored")
         self.assertEqual(len(self.record(self.home / "scored")["scores"]), 5)
+
+    def test_a_bench_has_no_answers_to_score(self):
+        self.chaski("bench", TINY, "-p", "8", "-n", "4", "-r", "1")
+        self.assertIn("it has no answers to score", self.score("1", status=2)[1])
 
     def test_a_question_that_failed_counts_as_an_empty_answer(self):
         suite = self.suite(1, settings="temperature: 0, max_length: 40", item_type="arithmetic")

@@ -1,34 +1,18 @@
 #!/usr/bin/env python3
 """The whole review as one command, on two tiny synthetic models: one folder with everything, made by turns."""
 import json
-import os
-import pathlib
 import re
-import subprocess
-import tempfile
 import unittest
 
-CHASKI = os.environ["CHASKI"]
+from chaski_cli import ChaskiTest
+
 A, B = "synthetic:tiny", "synthetic:tiny@q8_0"
 SHORT = ["--max-new-tokens", "6", "-p", "16", "-n", "8"]
 
 
-class ReviewTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.home = pathlib.Path(folder.name)
-        self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home / "home"), "LC_ALL": "C.UTF-8"}
-        self.out = self.home / "out"
-
+class ReviewTest(ChaskiTest):
     def review(self, *args, status=0):
-        done = subprocess.run([CHASKI, "review", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
-                              env=self.env, timeout=600, check=False)
-        self.assertEqual(done.returncode, status, (args, done.stdout.decode(), done.stderr.decode()))
-        return done.stdout.decode(), done.stderr.decode()
-
-    def record(self, *parts):
-        return json.loads(self.out.joinpath(*parts, "run.json").read_text())
+        return self.chaski("review", *args, status=status)
 
     def test_a_review_leaves_one_folder_with_everything(self):
         out, _ = self.review(A, B, "--out", self.out, *SHORT)
@@ -45,8 +29,9 @@ class ReviewTest(unittest.TestCase):
         page = (self.out / "compare.html").read_text()
         self.assertIn("tiny@q8_0", page)
         self.assertNotIn("<script", page)
-        for link in re.findall(r"\]\(([^)]+)\)", (self.out / "index.md").read_text()):
-            self.assertTrue((self.out / link).exists(), link)
+        links = re.findall(r"\]\(([^)]+)\)", (self.out / "index.md").read_text())
+        files = [str(path.relative_to(self.out)) for path in self.out.rglob("*") if path.is_file()]
+        self.assertEqual(sorted(links), sorted(set(files) - {"index.md"}))
         self.assertIn("sandbox for generated code:", out)
         self.assertIn("energy:", out)
 
@@ -72,7 +57,9 @@ class ReviewTest(unittest.TestCase):
         self.assertFalse((self.home / "home/runs").exists())
 
     def test_one_model_alone_is_no_review(self):
-        self.assertIn("expected two models", self.review(A, status=2)[1])
+        _, err = self.review(A, status=2)
+        self.assertIn("expected two models", err)
+        self.assertIn("--templates", err)
         self.assertIn("expected one model", self.review(A, B, "--templates", status=2)[1])
 
     def test_a_review_broken_off_goes_on_where_it_was(self):
@@ -84,6 +71,46 @@ class ReviewTest(unittest.TestCase):
         after = [self.record(name)["items"] for name in ("synthetic-tiny", "synthetic-tiny-q8_0")]
         self.assertEqual(before[0], after[0], "a finished side is not asked again")
         self.assertEqual([item["ids"] for item in before[1]], [item["ids"] for item in after[1]])
+
+    def test_a_second_review_keeps_the_first_whole(self):
+        self.review(A, B, "--out", self.out, *SHORT)
+        before = {path.relative_to(self.out): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
+        _, err = self.review(A, B, "--out", self.out, *SHORT, "--seed", "7", "--no-bench")
+        older = self.out / "older-1"
+        self.assertIn(str(older), err)
+        self.assertNotIn("--resume", err)
+        self.assertEqual({path.relative_to(older): path.read_bytes() for path in older.rglob("*") if path.is_file()},
+                         before)
+        self.assertEqual(sorted(path.name for path in self.out.iterdir()),
+                         ["compare.html", "compare.md", "index.md", "older-1", "synthetic-tiny", "synthetic-tiny-q8_0"])
+
+    def test_a_review_resumed_keeps_the_bench_that_was_there(self):
+        self.review(A, B, "--out", self.out, *SHORT)
+        bench = (self.out / "bench.json").read_bytes()
+        answers = self.record("synthetic-tiny")["items"]
+        self.review(A, B, "--out", self.out, *SHORT, "--resume")
+        self.assertEqual((self.out / "older-1/bench.json").read_bytes(), bench)
+        self.assertTrue((self.out / "older-1/bench/synthetic-tiny/run.json").exists())
+        self.assertEqual(self.record("synthetic-tiny")["items"], answers)
+        self.assertTrue((self.out / "bench.json").exists())
+
+    def test_an_unfinished_review_is_kept_and_can_be_gone_on_with(self):
+        self.review(A, B, "--no-bench", "--out", self.out, *SHORT)
+        answers = self.record("synthetic-tiny")["items"]
+        for name in ("index.md", "compare.md", "compare.html", "synthetic-tiny-q8_0/run.json"):
+            (self.out / name).unlink()
+        _, err = self.review(A, B, "--no-bench", "--out", self.out, *SHORT)
+        older = self.out / "older-1"
+        self.assertIn(f"--resume --out {older}", err)
+        self.review(A, B, "--no-bench", "--resume", "--out", older, *SHORT)
+        self.assertEqual(self.record("older-1", "synthetic-tiny")["items"], answers)
+        self.assertTrue((older / "compare.html").exists())
+
+    def test_a_part_of_the_suite_is_reviewed_and_said_to_be_one(self):
+        out, _ = self.review(A, B, "--suite", "chaski-en", "--type", "commonsense", "--limit", "2", "--no-bench", "--out",
+                             self.out, *SHORT)
+        self.assertEqual([len(self.record(name)["items"]) for name in ("synthetic-tiny", "synthetic-tiny-q8_0")], [2, 2])
+        self.assertIn("A asked a part of its suite alone (2 of 109 questions", out)
 
     def test_a_bench_that_fails_leaves_the_comparison(self):
         self.out.mkdir()

@@ -6,15 +6,15 @@ import http.server
 import json
 import os
 import pathlib
+import socket
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
 
-CHASKI = os.environ["CHASKI"]
+from chaski_cli import CHASKI, TINY, ChaskiTest
+
 RUBRIC = pathlib.Path(__file__).resolve().parents[2] / "suites/rubric.yaml"
-TINY = "synthetic:tiny"
 
 
 class FakeJudge(http.server.BaseHTTPRequestHandler):
@@ -40,27 +40,14 @@ class FakeJudge(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class ScoringTest(unittest.TestCase):
+class ScoringTest(ChaskiTest):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.home = pathlib.Path(folder.name)
-        self.env = {"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home / "home"), "LC_ALL": "C.UTF-8",
-                    "CHASKI_JUDGE_KEY": "secret-key"}
-        self.out = self.home / "out"
-
-    def chaski(self, *args, status=0):
-        done = subprocess.run([CHASKI, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, env=self.env,
-                              timeout=600, check=False)
-        self.assertEqual(done.returncode, status, (args, done.stdout, done.stderr))
-        return done.stdout.decode(), done.stderr.decode()
+        super().setUp()
+        self.env["CHASKI_JUDGE_KEY"] = "secret-key"
 
     def eval(self, *more, status=0):
         return self.chaski("eval", TINY, "--suite", "review-zh", "--out", self.out, "--max-new-tokens", "6", *more,
                            status=status)
-
-    def record(self):
-        return json.loads((self.out / "run.json").read_text())
 
     def other_rubric(self):
         rubric = self.home / "mine.yaml"
@@ -133,6 +120,17 @@ class ScoringTest(unittest.TestCase):
 
     def test_a_judge_that_cannot_be_reached_is_said_before_anything_is_asked(self):
         self.eval("--judge", "ftp://nowhere", status=2)
+        self.assertEqual(list(self.out.iterdir()), [])
+        server = socket.socket()
+        server.bind(("127.0.0.1", 0))  # and nobody listens
+        self.addCleanup(server.close)
+        self.eval("--judge", f"http://127.0.0.1:{server.getsockname()[1]}/v1", status=8)
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_a_judge_that_is_under_test_is_refused_before_anything_is_asked(self):
+        _, url = self.judge()
+        _, err = self.eval("--judge", url, "--judge-model", "elsewhere/" + TINY, status=2)
+        self.assertIn("cannot judge itself", err)
         self.assertEqual(list(self.out.iterdir()), [])
 
     def test_a_reader_that_is_slow_does_not_change_the_times(self):

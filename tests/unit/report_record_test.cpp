@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "report/comparison.h"
 #include "report/eval_report.h"
 #include "report/run_record.h"
 #include "report/text_safety.h"
@@ -10,6 +11,8 @@
 namespace chaski {
 namespace {
 
+using testing::Contains;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -146,6 +149,46 @@ TEST(EvalReport, AFailedQuestionIsShownAsFailedAndLeavesTheMeansAlone) {
   EXPECT_THAT(eval_markdown(record, Lang::kEn), HasSubstr("- 1.2: too long"));
   EXPECT_TRUE(to_json(record)["items"][1]["ttft_s"].is_null());
   EXPECT_EQ(to_json(record)["failures"][0]["code"], "usage");
+}
+
+TEST(EvalReport, TheTotalOfAnswersMadeAtOnceIsTheirWallTimeOrIsNamedForWhatItIs) {
+  RunRecord record = record_of({answer("1", "a", 4, 11), answer("2", "b", 5, 11)});
+  record.settings["batch"] = 8;
+  EXPECT_THAT(eval_table(record, Lang::kEn), HasSubstr("sum, shared time counted again       9.00"));
+  EXPECT_THAT(eval_table(record, Lang::kZh), HasSubstr("重复"));
+  record.summary.wall_s = 5.25;
+  EXPECT_THAT(eval_table(record, Lang::kEn), ContainsRegex("total +5.25"));
+  EXPECT_THAT(eval_table(record, Lang::kZh), ContainsRegex("总计 +5.25"));
+  EXPECT_THAT(eval_markdown(record, Lang::kEn), HasSubstr("| **total** | **5.25** |"));
+  EXPECT_EQ(to_json(record)["summary"]["wall_s"], 5.25);
+  EXPECT_EQ(parse_run_record(to_json_text(to_json(record)), "test").summary.wall_s, 5.25);
+  record.settings["batch"] = 1;
+  EXPECT_THAT(eval_table(record, Lang::kEn), ContainsRegex("total +9.00")) << "the sum of the rows above";
+}
+
+TEST(EvalReport, ARunOfAPartOfASuiteSaysSoInItsTitleAndItsFacts) {
+  RunRecord record = record_of({answer("1", "a", 4, 11)});
+  record.settings["suite"] = {{"name", "toy"},
+                              {"title", {{"en", "Toy"}, {"zh", "玩具"}}},
+                              {"part", {{"n_questions", 1}, {"n_all", 9}, {"types", "code"}, {"limit", 1}}}};
+  record.warnings = {make_warning("part_of_suite")};
+  const std::string en = eval_markdown(record, Lang::kEn);
+  EXPECT_THAT(en, HasSubstr("# Toy (a part)"));
+  EXPECT_THAT(en, HasSubstr("1 of 9 questions, types code, the first 1 of each type"));
+  EXPECT_THAT(eval_markdown(record, Lang::kZh), HasSubstr("1 题（共 9 题）"));
+  EXPECT_EQ(part_text(parse_run_record(to_json_text(to_json(record)), "test"), Lang::kEn),
+            part_text(record, Lang::kEn));
+}
+
+TEST(EvalReport, APartOfASuiteIsNeverComparedAsIfItWereTheWhole) {
+  const RunRecord whole = record_of({answer("1", "a", 4, 11), answer("2", "b", 4, 11)});
+  RunRecord part = record_of({answer("1", "a", 4, 11)});
+  part.settings["suite"]["part"] = {{"n_questions", 1}, {"n_all", 2}, {"types", nullptr}, {"limit", 1}};
+  EXPECT_THAT(comparison_warnings(compare(whole, part), Lang::kEn),
+              AllOf(Contains(HasSubstr("B asked a part of its suite alone (1 of 2 questions")),
+                    Contains(HasSubstr("did not ask the same questions"))));
+  EXPECT_THAT(comparison_warnings(compare(part, part), Lang::kZh),
+              Contains(HasSubstr("A 只问了题集的一部分")));
 }
 
 TEST(EvalReport, WarningsAreReadFirstAndInTheReadersLanguage) {
