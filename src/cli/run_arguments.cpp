@@ -4,30 +4,35 @@
 #include <exception>
 
 #include "base/files.h"
+#include "cli/run_folders.h"
 #include "cli/terminal.h"
 #include "store/run_store.h"
 
 namespace chaski::cli {
-namespace {
 
 namespace fs = std::filesystem;
 
-/// The id of a run, from its digits.
-std::optional<int64_t> id_of(const std::string& run) {
+std::optional<int64_t> run_id_of(const std::string& run) {
   int64_t id = 0;
   const auto [end, fault] = std::from_chars(run.data(), run.data() + run.size(), id);
   if (fault != std::errc() || end != run.data() + run.size() || id < 0) return std::nullopt;
   return id;
 }
 
-}  // namespace
-
 fs::path run_store_path() { return chaski_home() / "runs.db"; }
 
 RunRecord find_run(const std::string& run) {
   std::error_code ignored;
+  if (holds_runs(run)) {
+    std::string names;
+    for (const fs::path& folder : run_folders_in(run)) names += (names.empty() ? "" : ", ") + folder.string();
+    throw Error(ErrorCode::kUsage, "find run",
+                fmt::format("{}: expected a run, found a folder of runs", printable(run, 400)),
+                fmt::format("name one of them: {}; `chaski compare` takes a review's folder as it is",
+                            printable(names, 600)));
+  }
   if (fs::exists(run, ignored)) return read_run_record(run);
-  const auto id = id_of(run);
+  const auto id = run_id_of(run);
   if (id && fs::exists(run_store_path(), ignored)) {
     if (auto record = RunStore(run_store_path()).get(*id)) return std::move(*record);
   }

@@ -1,6 +1,7 @@
 // From a RUN argument to its record, the same for all commands; and a finished run kept for `history`.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -11,8 +12,12 @@
 namespace chaski::cli {
 
 /// The record of `run`: a run.json, a folder that has one, or an id that `history` lists. Throws
-/// Error(kNotFound) saying where it looked, and what read_run_record and RunStore throw.
+/// Error(kNotFound) saying where it looked, kUsage for a folder of runs, and what read_run_record and
+/// RunStore throw.
 RunRecord find_run(const std::string& run);
+
+/// The id of a run, from its digits; nothing for another text.
+std::optional<int64_t> run_id_of(const std::string& run);
 
 /// Where this user's runs are kept: CHASKI_HOME/runs.db.
 std::filesystem::path run_store_path();

@@ -171,6 +171,24 @@ class CompareTest(unittest.TestCase):
             self.assertIn(part, out)
         self.assertIn("每词元用时更短", chaski("compare", self.folder / "a", self.folder / "b", "--lang", "zh")[0])
 
+    def test_a_folder_of_two_runs_is_compared_as_its_index_orders_them(self):
+        review = self.folder / "review"
+        review.mkdir()
+        for name, run in (("zz", "a"), ("aa", "b")):
+            shutil.copytree(self.folder / run, review / name)
+        first = [json.loads(self.made("by-name.json", "compare", review).read_text(encoding="utf-8"))["runs"][side]["source"]
+                 for side in "ab"]
+        self.assertEqual([pathlib.Path(source).name for source in first], ["aa", "zz"])
+        (review / "index.md").write_text("- [zz/run.json](zz/run.json): record\n- [aa/run.json](aa/run.json): record\n",
+                                         encoding="utf-8")
+        out = json.loads(self.made("by-index.json", "compare", review).read_text(encoding="utf-8"))
+        self.assertEqual([pathlib.Path(out["runs"][side]["source"]).name for side in "ab"], ["zz", "aa"])
+        _, err = chaski("report", review, "--lang", "en", status=2)
+        self.assertIn("a folder of runs", err)
+        self.assertIn(str(review / "zz"), err)
+        _, err = chaski("compare", self.folder / "a", "--lang", "en", status=2)
+        self.assertIn("expected two runs", err)
+
     def test_what_is_no_run_and_what_is_no_format_is_said_before_anything_is_written(self):
         _, err = chaski("compare", self.folder / "a", "no-such-run", "--lang", "en", status=3)
         self.assertIn("no-such-run", err)

@@ -70,6 +70,69 @@ class HistoryTest(unittest.TestCase):
         self.assertIn("No run is like that", self.chaski("history", "--model", "none", "--lang", "en")[0])
         self.chaski("history", "--limit", "-1", status=2)
 
+    def test_a_kind_that_there_is_not_is_an_error_naming_those_that_there_are(self):
+        _, err = self.chaski("history", "--kind", "evil", status=2)
+        self.assertIn("eval or bench", err)
+
+    def test_runs_that_differ_in_a_setting_are_told_apart_in_the_list(self):
+        table, _ = self.chaski("history", "--lang", "en")
+        self.assertNotIn("differs in", table)  # the models say it
+        self.chaski("eval", TINY, *EVAL, "--template", "raw:Q: {prompt} A:", "--temperature", "0", "--out",
+                    self.home / "third")
+        table, _ = self.chaski("history", "--lang", "en")
+        self.assertIn("differs in", table)
+        rows = {line.split()[0]: line for line in table.splitlines() if line.strip()[:1].isdigit()}
+        self.assertIn("template raw:Q: {prompt}", rows["3"])
+        self.assertIn("template model", rows["1"])
+        self.assertNotIn("template", rows["2"])
+        self.assertIn("对话模板 模型自带", self.chaski("history", "--lang", "zh")[0])
+
+    def test_a_run_is_removed_where_that_is_confirmed_and_its_folder_stays(self):
+        _, err = self.chaski("history", "rm", "1", "--lang", "en", status=2)  # nobody to ask
+        self.assertIn("--yes", err)
+        _, err = self.chaski("history", "rm", "1", "9", "--yes", "--lang", "en", status=3)
+        self.assertIn("no run 9", err)
+        _, err = self.chaski("history", "rm", "first", "--yes", status=2)
+        self.assertIn("first", err)
+        self.assertEqual(len(self.listed()), 2)
+        out, _ = self.chaski("history", "rm", "1", "--yes", "--lang", "en")
+        self.assertIn("removed run 1", out)
+        self.assertIn(f"its files stay in {self.template / 'first'}", out)
+        self.assertEqual([run["id"] for run in self.listed()], [2])
+        self.assertTrue((self.template / "first" / "run.json").exists())
+
+    def test_on_a_terminal_a_removal_asks(self):
+        for answer, left in ((b"n\n", 2), (b"y\n", 1)):
+            leader, follower = os.openpty()
+            with subprocess.Popen([CHASKI, "history", "rm", "1", "--lang", "en"], stdin=follower,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env={"PATH": os.environ["PATH"], "CHASKI_HOME": str(self.home)}) as process:
+                os.write(leader, answer)
+                _, err = process.communicate(timeout=60)
+            os.close(leader)
+            os.close(follower)
+            self.assertEqual(process.returncode, 0, err)
+            self.assertIn(b"[y/N]", err)
+            self.assertEqual(len(self.listed()), left)
+
+    def test_one_damaged_record_keeps_no_other_from_being_exported(self):
+        db = sqlite3.connect(self.home / "runs.db")
+        db.execute("UPDATE runs SET record = replace(record, 'total_s', 'total_x') WHERE id = 1")
+        db.commit()
+        db.close()
+        file = self.home / "all.json"
+        _, err = self.chaski("history", "--export", file, "--lang", "en", status=4)
+        self.assertIn("run 1 is left out", err)
+        self.assertIn("1 of 2 runs could not be read", err)
+        self.assertIn("history rm", err)
+        self.assertEqual([run["model"]["id"] for run in json.loads(file.read_text(encoding="utf-8"))], [TINY + "@q8_0"])
+        self.chaski("history", "--export", self.home / "none.json", "1", status=4)
+        self.assertFalse((self.home / "none.json").exists())
+        self.assertEqual(len(self.listed()), 2)  # the list needs no record whole
+        self.chaski("history")
+        self.chaski("history", "rm", "1", "--yes")
+        self.export("rest.json")
+
     def test_without_a_run_the_history_says_so_and_makes_no_file(self):
         (self.home / "runs.db").unlink()
         self.assertEqual(self.listed(), [])

@@ -45,7 +45,7 @@ TEST(Exports, JsonIsAListOfWholeRecords) {
 TEST(Exports, CsvHasALineForEachFigureWithTheFactsOfItsRun) {
   const std::string csv = exported(".csv", full_run());
   EXPECT_THAT(csv, testing::StartsWith("run,kind,started_at,model,model_hash,suite,"));
-  EXPECT_EQ(n_lines_with(csv, ",summary,"), 11);
+  EXPECT_EQ(n_lines_with(csv, ",summary,"), 12);
   EXPECT_EQ(n_lines_with(csv, ",metric,"), 2);
   EXPECT_EQ(n_lines_with(csv, ",item,seconds,"), 3);
   EXPECT_EQ(n_lines_with(csv, ",score,"), 2);
