@@ -39,6 +39,7 @@ TEST(OpsTable, SharesAreOfThePhasesStepsAndWhatLiesBetweenOpsIsARow) {
 TEST(OpsTable, OfARecordThatDoesNotSayHowLongTheStepsTookSharesAreOfTheOps) {
   const Table table = ops_table(profiled(), Lang::kZh);
   EXPECT_THAT(column(table, 5), ElementsAre("75.0 %", "25.0 %", "100.0 %"));
+  EXPECT_THAT(column(table, 1), ElementsAre("预填充", "预填充", "解码"));
 }
 
 TEST(OpsTable, OpsBeyondTheLongestAreOneRowSoThatNoTimeIsMissing) {
