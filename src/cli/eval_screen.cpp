@@ -7,8 +7,8 @@
 #include "cli/scoring.h"
 #include "cli/terminal.h"
 #include "report/eval_report.h"
+#include "report/run_tables.h"
 #include "report/text_safety.h"
-#include "report/warnings.h"
 
 namespace chaski::cli {
 namespace {
@@ -125,10 +125,11 @@ EvalEvents quiet_events(const EvalView& view) {
 void show_outcome(Screen& screen, const RunRecord& record, const std::filesystem::path& folder, Lang lang) {
   screen.show(eval_table(record, lang));
   if (const std::string scores = score_text(record, lang); !scores.empty()) screen.show("\n" + scores);
-  if (!record.warnings.empty()) screen.show("\n");
-  for (const RunWarning& warning : record.warnings) {
-    screen.show(
-        fmt::format("  {} {}\n", tr(lang, "note:", "注意："), strip_controls(warning_text(warning, lang))));
+  const RunView view{&record, "", "", ""};
+  const std::vector<std::string> warnings = record_warnings({&view, 1}, lang);
+  if (!warnings.empty()) screen.show("\n");
+  for (const std::string& warning : warnings) {
+    screen.show(fmt::format("  {} {}\n", tr(lang, "note:", "注意："), strip_controls(warning)));
   }
   screen.show(fmt::format("\n  {} {}\n  {} {}\n", tr(lang, "record:", "记录："),
                           (folder / "run.json").string(), tr(lang, "report:", "报告："),

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/help_page.h"
 #include "cli/terminal.h"
 
 namespace chaski::cli {
@@ -34,17 +35,6 @@ Lang requested_lang(int argc, char** argv) {
   return lang_of_locale();
 }
 
-/// The words that CLI11 itself puts into a help page.
-void translate_labels(CLI::App& app) {
-  struct Label {
-    const char *en, *zh;
-  };
-  constexpr Label kLabels[] = {{"Usage", "用法"},      {"OPTIONS", "选项"},     {"Positionals", "参数"},
-                               {"SUBCOMMAND", "命令"}, {"SUBCOMMANDS", "命令"}, {"REQUIRED", "（必需）"}};
-  for (const Label& label : kLabels) app.get_formatter()->label(label.en, label.zh);
-  app.option_defaults()->group("选项");
-}
-
 void add_help_and_version(CLI::App& app, Context& context) {
   const Lang lang = context.lang;
   app.add_flag("--version", context.wants_version, std::string(tr(lang, "print the version", "显示版本")));
@@ -55,11 +45,12 @@ void add_help_and_version(CLI::App& app, Context& context) {
   version->callback([&context, wants_json] {
     context.action = [is_json = *wants_json] { print(is_json ? version_json() : version_text()); };
   });
-  CLI::App* help = add_command(app, context, "help", "print this help", "显示本帮助");
-  help->callback([&app, &context] {
-    context.action = [&app] {
-      print(app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal));
-    };
+  CLI::App* help =
+      add_command(app, context, "help", "print this help, or a command's", "显示本帮助或某个命令的帮助");
+  const auto path = std::make_shared<std::vector<std::string>>();
+  help->add_option("COMMAND", *path, std::string(tr(lang, "whose help to print", "要显示帮助的命令")));
+  help->callback([&app, &context, path] {
+    context.action = [&app, &context, path] { print(help_page(app, *path, context.lang)); };
   });
 }
 
@@ -70,10 +61,11 @@ void parse(CLI::App& app, Context& context, int argc, char** argv) {
     const std::string text = app.help();
     context.action = [text] { print(text); };
   } catch (const CLI::ParseError& error) {
+    if (const auto unknown = unknown_word(app, context.lang)) throw *unknown;
     throw Error(
         ErrorCode::kUsage, "command line", printable(error.what(), 400),
-        std::string(tr(context.lang, "`chaski help` lists the commands, `chaski COMMAND --help` its options",
-                       "`chaski help` 列出命令，`chaski 命令 --help` 列出其选项")));
+        std::string(tr(context.lang, "`chaski help` lists the commands, `chaski help COMMAND` its options",
+                       "`chaski help` 列出命令，`chaski help 命令` 列出其选项")));
   }
   if (context.action) return;
   if (context.wants_version) {
@@ -91,7 +83,8 @@ void run_command_line(int argc, char** argv, Context& context) {
       std::string(tr(context.lang, "chaski runs, measures and compares Llama models on this computer.",
                      "chaski：在本机运行、测量、比较 Llama 系列模型。")),
       "chaski");
-  if (context.lang == Lang::kZh) translate_labels(app);
+  app.formatter(make_help_formatter(context.lang));
+  app.option_defaults()->group(std::string(tr(context.lang, "Options", "选项")));
   app.set_help_flag("-h,--help", std::string(tr(context.lang, "print this help", "显示本帮助")));
   app.require_subcommand(0, 1);
   add_doctor(app, context);

@@ -467,6 +467,39 @@ class CliTest(unittest.TestCase):
         facts = json.loads(self.chaski("version", "--json")[0])
         self.assertIn(facts["version"], self.chaski("version")[0])
 
+    def test_help_of_a_command_is_its_help_page(self):
+        for words in (("eval",), ("history", "rm")):
+            self.assertEqual(self.chaski("help", *words, "--lang", "en")[0],
+                             self.chaski(*words, "--help", "--lang", "en")[0])
+        self.assertIn("chaski eval", self.chaski("help", "evl", "--lang", "en", status=2)[1])
+
+    def test_help_has_no_remnants_of_types_and_checks(self):
+        commands = ("run", "chat", "eval", "score", "review", "bench", "compare", "report", "history", "quantize",
+                    "convert", "perplexity")
+        for lang in ("en", "zh"):
+            for command in commands:
+                page, _ = self.chaski(command, "--help", "--lang", lang)
+                for remnant in ("INT", "UINT", "FLOAT", " in [", ":{", "Excludes:", "Needs:", "REQUIRED", "SUBCOMMAND",
+                                "(1x)"):
+                    self.assertNotIn(remnant, page, (command, lang))
+                if lang == "zh":
+                    self.assertNotIn(" TEXT ", page, command)
+        self.assertIn("table|md|csv|json|jsonl", self.chaski("bench", "--help", "--lang", "en")[0])
+
+    def test_a_misspelt_word_is_named_with_the_nearest_that_there_is(self):
+        for words, near in ((("bnch",), "`chaski bench`"), (("evaluate", TINY), "`chaski eval`"),
+                            (("run", TINY, "--temprature", "1"), "`--temperature`"),
+                            (("eval", TINY, "--sute=review-zh"), "`--suite`"),
+                            (("history", "--exprot", "x.csv"), "`--export`")):
+            for lang in ("en", "zh"):
+                _, err = self.chaski(*words, "--lang", lang, status=2)
+                self.assertIn(near, err, words)
+        _, err = self.chaski("xyzzyx", "--lang", "en", status=2)
+        self.assertIn('unknown command "xyzzyx"', err)
+        self.assertNotIn("did you mean", err)
+        _, err = self.chaski("report", "a", "b", "--lang", "en", status=2)
+        self.assertIn("more arguments than expected", err)
+
     def test_every_command_has_help(self):
         for command in ("run", "chat", "eval", "perplexity", "tokenize", "render", "show", "version", "help"):
             self.assertIn(f"chaski {command}", self.chaski(command, "--help")[0])
