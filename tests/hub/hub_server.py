@@ -71,6 +71,7 @@ class Hub:
         self.token = None    # where set, nothing is given without it
         self.gated = False   # everything answers as a gated repository does
         self.next_link = None  # in place of the next page's
+        self.seconds_per_mib = 0  # of one connection
         self.lock = threading.Lock()
         self.servers = []
         urls = []
@@ -261,9 +262,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def send_range(self, file, first, length):
         use_sendfile = not hasattr(self.connection, "context")  # TLS has no such call
+        pause = self.hub.seconds_per_mib
         while length > 0:
+            if pause:
+                time.sleep(pause / 8)
             if use_sendfile:
-                n = os.sendfile(self.connection.fileno(), file.fileno(), first, min(length, 1 << 22))
+                n = os.sendfile(self.connection.fileno(), file.fileno(), first, min(length, 1 << (17 if pause else 22)))
             else:
                 chunk = os.pread(file.fileno(), min(length, 1 << 18), first)
                 self.connection.sendall(chunk)
