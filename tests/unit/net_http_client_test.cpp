@@ -362,5 +362,38 @@ TEST(HttpClient, AProxyOfTheEnvironmentIsUsedButNotForThisMachine) {
   EXPECT_EQ(send(get(fmt::format("http://localhost:{}/", server.port()))).body, "direct");
 }
 
+TEST(HttpClient, AnAnswerIsToldOfBeforeItsBodyAndMayBeStoppedThere) {
+  const SocketServer server([](Connection& connection) {
+    while (!connection.read_request().empty())
+      connection.send_answer("206 Part", "Content-Range: x\r\n", "hello");
+  });
+  std::string seen, body;
+  const auto take = [&](std::string_view piece) {
+    body += piece;
+    return true;
+  };
+  HttpClient client;
+  client.send(get(server.url()), kNeverCancelled, take, [&](const HttpResponse& answer) {
+    seen = fmt::format("{} {} {}", answer.status, answer.header("content-range"), body.size());
+    return true;
+  });
+  EXPECT_EQ(seen, "206 x 0");
+  EXPECT_EQ(body, "hello");
+  client.send(get(server.url()), kNeverCancelled, take, [](const HttpResponse&) { return false; });
+  EXPECT_EQ(body, "hello");
+}
+
+TEST(HttpClient, AddressesOfThisMachineAndOfPrivateNetworksAreKnown) {
+  for (const char* ip :
+       {"127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
+        "100.64.0.1", "0.0.0.0", "::1", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"}) {
+    EXPECT_TRUE(is_private_address(ip)) << ip;
+  }
+  for (const char* ip : {"8.8.8.8", "172.32.0.1", "172.15.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1",
+                         "::ffff:8.8.8.8", "", "host"}) {
+    EXPECT_FALSE(is_private_address(ip)) << ip;
+  }
+}
+
 }  // namespace
 }  // namespace chaski
