@@ -5,6 +5,7 @@
 #include "cli/conversation.h"
 #include "cli/line_reader.h"
 #include "cli/models.h"
+#include "cli/pull_offer.h"
 #include "cli/terminal.h"
 
 namespace chaski::cli {
@@ -188,6 +189,7 @@ void talk(Conversation& conversation, Context& context) {
 
 void chat(const ChatOptions& options, Context& context) {
   constexpr bool kReusePrefixes = true;
+  offer_pull(options.model, context);
   ModelText text = open_model_text(options.model);
   const PromptMaker prompts = prompt_maker(text, options.prompts);
   if (prompts.kind() != PromptMaker::Kind::kModel) {

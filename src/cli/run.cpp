@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/draft.h"
 #include "cli/models.h"
+#include "cli/pull_offer.h"
 #include "cli/terminal.h"
 
 namespace chaski::cli {
@@ -57,6 +58,7 @@ OrderedJson json_of(const Answer& answer, const std::vector<int32_t>& prompt_ids
 void run(const RunOptions& options, Context& context) {
   const std::string question = replace_invalid_utf8(
       options.prompt == "-" ? read_stdin(kMaxPromptBytes, context.cancel) : options.prompt);
+  offer_pull(options.model, context);
   ModelText text = open_model_text(options.model);
   const GenerationSettings settings = settings_for(*text.checkpoint, options.settings);
   const auto model = load_model(std::move(text), options.where, context, settings.max_length.value_or(0));
