@@ -115,14 +115,15 @@ HttpRequest HubSource::request_for(const RemoteFile& file, HttpClient& /*client*
 }
 
 HttpResponse HubSource::ask(HttpRequest request, std::string_view what, HttpClient& client,
-                            const CancelToken& cancel) const {
+                            const CancelToken& cancel, bool reads_body) const {
   request.max_body_bytes = static_cast<int64_t>(kMaxListingBytes);
   Backoff backoff(access_.retry);
   while (true) {
     std::optional<Error> failure;
     double at_least_s = 0;
     try {
-      HttpResponse answer = client.send(request, cancel);
+      HttpResponse answer = reads_body ? client.send(request, cancel)
+                                       : client.send(request, cancel, [](std::string_view) { return false; });
       if (answer.status < 400) return answer;
       failure = refusal(answer, what);
       if (!is_worth_retrying(answer)) throw *failure;

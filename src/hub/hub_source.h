@@ -68,9 +68,10 @@ class HubSource {
 
   /// A GET with the token where one may be sent: over https, or to this machine itself.
   HttpRequest get(std::string url) const;
-  /// Sends it until it is answered below 400, with retries. Throws refusal(…).
-  HttpResponse ask(HttpRequest request, std::string_view what, HttpClient& client,
-                   const CancelToken& cancel) const;
+  /// Sends it until it is answered below 400, with retries. Throws refusal(…). `reads_body` false: only what
+  /// the answer's headers say is wanted.
+  HttpResponse ask(HttpRequest request, std::string_view what, HttpClient& client, const CancelToken& cancel,
+                   bool reads_body = true) const;
   /// Whether a token may go to the endpoint.
   bool may_send_token() const;
 

@@ -1,6 +1,7 @@
 // A file by its URL. No hub says its hash: what is checked is its size, and that it did not change meanwhile.
 #include "base/error.h"
 #include "base/files.h"
+#include "hub/file_download.h"
 #include "hub/sources.h"
 
 namespace chaski {
@@ -16,17 +17,23 @@ class PlainUrl final : public HubSource {
     RemoteFile file;
     file.name = path.substr(path.rfind('/') + 1);
     file.url = repo_.id;
-    if (path.size() == repo_.id.rfind(file.name) + file.name.size() && file.name.empty()) {
+    if (file.name.empty() || path.find("/", path.find("://") + 3) == std::string::npos) {
       throw Error(ErrorCode::kUsage, "pull", fmt::format("\"{}\" names no file", printable(repo_.id, 200)),
                   "the URL of a .gguf file is expected, or one of a repository that ends in .git");
     }
+    // Not by HEAD, which links that are signed for GET refuse.
     HttpRequest request = get(repo_.id);
-    request.method = "HEAD";
-    const HttpResponse answer = ask(request, file.name, client, cancel);
-    const std::string_view length = answer.header("content-length");
-    const bool is_number = !length.empty() && length.size() <= 15 &&
-                           length.find_first_not_of("0123456789") == std::string_view::npos;
-    if (is_number) file.size = std::stoull(std::string(length));
+    request.headers.emplace_back("Range", "bytes=0-0");
+    const HttpResponse answer = ask(request, file.name, client, cancel, false);
+    if (answer.status == 206) {
+      const auto range = parse_content_range(answer.header("content-range"));
+      if (range) file.size = range->total;
+    } else {
+      const std::string_view length = answer.header("content-length");
+      const bool is_number = !length.empty() && length.size() <= 15 &&
+                             length.find_first_not_of("0123456789") == std::string_view::npos;
+      if (is_number) file.size = std::stoull(std::string(length));
+    }
     return {"", {std::move(file)}};
   }
 };
