@@ -34,20 +34,27 @@ class Bench:
     def __init__(self, chaski, home, hub, large):
         self.chaski, self.home, self.hub, self.large = chaski, home, hub, large
         self.expected = hashes_in(hub.root / REPO)
-        self.failures, self.missing, self.seconds = [], [], {}
+        self.failures, self.missing, self.seconds, self.peak_mib = [], [], {}, {}
         self.env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "CHASKI_HOME": str(home / "chaski"),
                     "MODELSCOPE_ENDPOINT": hub.url, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1",
                     "HF_HUB_DISABLE_PROGRESS_BARS": "1", "GIT_CONFIG_NOSYSTEM": "1"}
 
     def run(self, what, *command, **env):
-        start = time.monotonic()
-        done = subprocess.run([str(word) for word in command], env=self.env | env, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=1200, check=False)
-        self.seconds[what] = time.monotonic() - start
-        if done.returncode != 0:
-            self.failures.append(f"{what}: exit status {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}")
+        """What it prints, after it ended well; its seconds and its peak of memory are kept."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            start = time.monotonic()
+            process = subprocess.Popen([str(word) for word in command], env=self.env | env, stdin=subprocess.DEVNULL,
+                                       stdout=out, stderr=err)
+            _, status, usage = os.wait4(process.pid, 0)
+            self.seconds[what], self.peak_mib[what] = time.monotonic() - start, usage.ru_maxrss / 1024
+            process.returncode = os.waitstatus_to_exitcode(status)
+            out.seek(0)
+            err.seek(0)
+            text, words = out.read().decode(errors="replace"), err.read().decode(errors="replace")
+        if process.returncode != 0:
+            self.failures.append(f"{what}: exit status {process.returncode}: {text[-500:]} {words[-1500:]}")
             return None
-        return done.stdout
+        return text
 
     def check(self, what, folder, names=None):
         expected = {name: self.expected[name] for name in names or self.expected}
@@ -56,7 +63,8 @@ class Bench:
             wrong = [name for name in expected if found.get(name) != expected[name]]
             self.failures.append(f"{what}: not as on the hub: {wrong}")
         elif what in self.seconds:
-            print(f"{what}: same bytes, {self.seconds[what]:.2f} s", flush=True)
+            speed = f", {self.large / 1e6 / self.seconds[what]:.0f} MB/s" if self.large else ""
+            print(f"{what}: same bytes, {self.seconds[what]:.2f} s{speed}, {self.peak_mib[what]:.0f} MiB", flush=True)
 
     def pull(self, what, *arguments, **env):
         """Where chaski says the model is."""
@@ -68,6 +76,15 @@ class Bench:
             return True
         self.missing.append(program)
         return False
+
+    def anchors(self):
+        """What hashing and writing so many bytes take alone, here and now."""
+        large = self.hub.root / REPO / "large.safetensors"
+        self.run("sha256sum", "sha256sum", large)
+        self.run("dd", "dd", f"if={large}", f"of={self.home}/dd", "bs=1M", "conv=fsync")
+        (self.home / "dd").unlink()
+        for what in ("sha256sum", "dd"):
+            print(f"{what}: {self.seconds[what]:.2f} s, {self.large / 1e6 / self.seconds[what]:.0f} MB/s", flush=True)
 
     def modelscope(self):
         self.check("chaski, ModelScope", self.pull("chaski, ModelScope", REPO, "--local-dir", self.home / "a")["path"])
@@ -203,6 +220,8 @@ def main():
         make_repository(home / "root", options.large)
         with hub_server.Hub(home / "root") as hub:
             bench = Bench(options.chaski.resolve(), home, hub, options.large)
+            if options.large:
+                bench.anchors()
             for client in (bench.modelscope, bench.huggingface, bench.git_lfs, bench.openmind):
                 client()
     for what in bench.missing:
