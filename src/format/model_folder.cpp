@@ -55,9 +55,13 @@ fs::path inside(const fs::path& folder, const std::string& name) {
     return std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
   };
   bool is_inside = is_below(home);
-  // Hugging Face's cache: REPO/snapshots/REVISION, then folders as the repository has them.
+  // Hugging Face's cache: REPO/snapshots/REVISION, then folders as the repository has them. What its
+  // repositories share lies in a store beside them, which a marker names.
   for (fs::path above = home; !is_inside && above.has_relative_path(); above = above.parent_path()) {
-    is_inside = above.filename() == "snapshots" && is_below(above.parent_path() / "blobs");
+    if (above.filename() != "snapshots") continue;
+    const fs::path shared = above.parent_path().parent_path() / "blobs";
+    is_inside = is_below(above.parent_path() / "blobs") ||
+                (fs::exists(shared / ".huggingface-shared-blobs") && is_below(shared));
   }
   if (!is_inside) {
     throw Error(

@@ -9,8 +9,8 @@
 namespace chaski {
 
 /// `folder / name`, for every file of a model: throws Error(kCorrupt) where a link leads it out of the
-/// folder. Hugging Face's own cache keeps its files in `blobs` beside the snapshots: links to there are
-/// inside.
+/// folder. Hugging Face's own cache keeps its files in `blobs` beside the snapshots, or in one such folder
+/// for all repositories: links to there are inside.
 std::filesystem::path inside(const std::filesystem::path& folder, const std::string& name);
 
 /// All files of the GGUF model that `path` is a file of, in order: itself, or where its name is

@@ -44,6 +44,7 @@ std::vector<std::string> sorted_names(const fs::path& folder) {
 uint64_t bytes_in(const fs::path& folder) {
   uint64_t sum = 0;
   std::error_code ignored;
+  if (fs::is_regular_file(folder, ignored)) return fs::file_size(folder, ignored);
   for (fs::recursive_directory_iterator it(folder, ignored), end; it != end && !ignored;
        it.increment(ignored)) {
     struct stat info {};

@@ -221,6 +221,24 @@ TEST(Directory, LinksOfHuggingFacesCacheAreFollowed) {
   expect_small_model(*Checkpoint::open(snapshot));
 }
 
+TEST(Directory, LinksIntoTheStoreThatHuggingFacesRepositoriesShareAreFollowed) {
+  const TemporaryFolder folder;
+  const fs::path snapshot = folder.path() / "hub/models--A--B/snapshots/0123",
+                 shared = folder.path() / "hub/blobs/ab";
+  write_sharded_model(snapshot);
+  fs::create_directories(folder.path() / "hub/models--A--B/blobs");
+  fs::create_directories(shared);
+  for (const char* name : {"a.safetensors", "b.safetensors"}) {
+    fs::rename(snapshot / name, shared / name);
+    fs::create_symlink(fs::path("../../blobs/ab") / name, folder.path() / "hub/models--A--B/blobs" / name);
+    fs::create_symlink(fs::path("../../blobs") / name, snapshot / name);
+  }
+  expect_refused(
+      "no marker", [&] { Checkpoint::open(snapshot); }, "is a link that leads out of the folder");
+  write(folder.path() / "hub/blobs/.huggingface-shared-blobs", "1");
+  expect_small_model(*Checkpoint::open(snapshot));
+}
+
 TEST(Directory, H19_MissingShardsAndTensorsAreListed) {
   const TemporaryFolder folder;
   Json index = write_sharded_model(folder.path());
