@@ -78,6 +78,7 @@ class Attempt {
   void work();
   Part* next_part();
   void fetch(Part& part, HttpClient& client, Backoff& backoff);
+  HttpRequest request_for(const Part& part, HttpClient& client);
   bool fetch_once(Part& part, HttpClient& client, std::optional<Error>& failure, double& at_least_s);
   void check_answer(const HttpResponse& answer, const Part& part, uint64_t from);
   void check_etag(const HttpResponse& answer);
@@ -215,22 +216,28 @@ void Attempt::guarded(Work work) noexcept {
 void Attempt::run_threads(const CancelToken& cancel, Digest& sha256, Digest& sha1) {
   const size_t n_workers =
       std::min<size_t>(static_cast<size_t>(std::max(options_.n_streams, 1)), parts_.size());
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   n_working_ = static_cast<int>(n_workers);
-  for (size_t i = 0; i < n_workers; ++i) {
-    threads.emplace_back([this] {
-      guarded([this] { work(); });
-      --n_working_;
-    });
+  try {
+    for (size_t i = 0; i < n_workers; ++i) {
+      threads.emplace_back([this] {
+        guarded([this] { work(); });
+        --n_working_;
+      });
+    }
+    threads.emplace_back([&] { guarded([&] { hash_along(sha256, sha1); }); });
+    threads.emplace_back([this] { guarded([this] { sync_now_and_then(); }); });
+  } catch (...) {  // no more threads are to be had: those that run must end
+    stop_.cancel();
+    is_received_ = true;
+    throw;
   }
-  threads.emplace_back([&] { guarded([&] { hash_along(sha256, sha1); }); });
-  threads.emplace_back([this] { guarded([this] { sync_now_and_then(); }); });
   while (n_working_ > 0) {
     if (cancel.is_cancelled()) stop_.cancel();
     std::this_thread::sleep_for(5ms);
   }
   is_received_ = true;
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();                               // which waits for them
   if (!size_) size_ = parts_.front().n_written;  // the one answer ended where its server said it would
 }
 
@@ -268,48 +275,53 @@ void Attempt::fetch(Part& part, HttpClient& client, Backoff& backoff) {
   }
 }
 
+HttpRequest Attempt::request_for(const Part& part, HttpClient& client) {
+  HttpRequest request = source_.request_for(file_, client, stop_);
+  request.stall_timeout_s = options_.stall_timeout_s;
+  request.max_body_bytes = std::max<int64_t>(static_cast<int64_t>(part.size - part.n_written), 1 << 20);
+  request.receives_bulk = true;
+  if (!has_ranges_) return request;
+  request.headers.emplace_back(
+      "Range", fmt::format("bytes={}-{}", part.begin + part.n_written, part.begin + part.size - 1));
+  const std::lock_guard lock(mutex_);
+  if (is_strong(etag_)) request.headers.emplace_back("If-Range", etag_);
+  return request;
+}
+
 /// True: the part is whole. False: `failure` says what is to be tried again.
 bool Attempt::fetch_once(Part& part, HttpClient& client, std::optional<Error>& failure, double& at_least_s) {
+  const HttpRequest request = request_for(part, client);
   const uint64_t from = part.n_written;
   std::string gathered;
   Stopwatch since_write;
   bool is_checked = false;
-  try {
-    HttpRequest request = source_.request_for(file_, client, stop_);
-    request.stall_timeout_s = options_.stall_timeout_s;
-    request.max_body_bytes = static_cast<int64_t>(part.size - from);
-    request.receives_bulk = true;
-    if (has_ranges_) {
-      request.headers.emplace_back("Range",
-                                   fmt::format("bytes={}-{}", part.begin + from, part.begin + part.size - 1));
-      const std::lock_guard lock(mutex_);
-      if (is_strong(etag_)) request.headers.emplace_back("If-Range", etag_);
+  HttpResponse answer;
+  const auto take = [&](std::string_view piece) {
+    if (gathered.size() + piece.size() > part.size - part.n_written) {
+      throw network(file_, "the server sends more than was asked for");
     }
-    const HttpResponse answer = client.send(
-        request, stop_,
-        [&](std::string_view piece) {
-          gathered.append(piece);
-          if (gathered.size() >= kWriteBytes || since_write.seconds() > kWriteEvery_s) {
-            write(part, gathered);
-            since_write.restart();
-          }
-          return true;
-        },
-        [&](const HttpResponse& head) {
-          check_answer(head, part, from);
-          return is_checked = true;
-        });
-    if (answer.status >= 400) return judge_refusal(answer, request, failure, at_least_s);
-    if (!is_checked) check_answer(answer, part, from);
-    write(part, gathered);
+    gathered.append(piece);
+    if (gathered.size() >= kWriteBytes || since_write.seconds() > kWriteEvery_s) {
+      write(part, gathered);
+      since_write.restart();
+    }
+    return true;
+  };
+  try {
+    answer = client.send(request, stop_, take, [&](const HttpResponse& head) {
+      check_answer(head, part, from);
+      return is_checked = true;
+    });
+    if (!is_checked && answer.status < 400) check_answer(answer, part, from);
   } catch (const Error& error) {
-    const bool is_cancelled = error.code() == ErrorCode::kCancelled;
-    if (error.code() != ErrorCode::kNetwork && !is_cancelled) throw;
-    write(part, gathered);
-    if (is_cancelled) throw;
+    if (error.code() != ErrorCode::kNetwork && error.code() != ErrorCode::kCancelled) throw;
+    write(part, gathered);  // what came before is good
+    if (error.code() == ErrorCode::kCancelled) throw;
     failure = error;
     return false;
   }
+  if (answer.status >= 400) return judge_refusal(answer, request, failure, at_least_s);
+  write(part, gathered);
   if (!size_ || part.n_written == part.size) return true;
   failure = network(file_, "the answer ended early");
   return false;
