@@ -126,7 +126,10 @@ std::string markdown_inline(std::string_view text) {
     } else if (c == '&') {
       out += "&amp;";
     } else {
-      if (std::string_view("\\`*_{}[]()#+-!|>~").find(c) != std::string_view::npos) out += '\\';
+      // Headings, lists and quotes begin a line; links and images need a bracket.
+      const bool begins = out.find_first_not_of(' ') == std::string::npos;
+      const std::string_view marks = begins ? "\\`*_[]|~#+->" : "\\`*_[]|~";
+      if (marks.find(c) != std::string_view::npos) out += '\\';
       out += c;
     }
   }

@@ -235,7 +235,7 @@ class BenchUrlTest(unittest.TestCase):
             lines = bench("--url", server.url, "--repeat", "2", "-o", "jsonl")[0].splitlines()
         self.assertIn("first token (TTFT)", table)
         self.assertIn("2 requests, 1 at a time: 2 answered, 0 failed", table)
-        self.assertIn("| 首词元时间", markdown)
+        self.assertIn("| 首词元延迟（TTFT） |", markdown)
         self.assertEqual({row["model"] for row in rows}, {"replay"})
         by_name = {row["metric"]: row for row in rows}
         self.assertEqual(by_name["answer_tokens"]["median"], "6")
