@@ -75,7 +75,7 @@ TEST_F(Journal, ADamagedLineCostsItsPartAlone) {
   PartJournal(open_at(path_), kIdentity).begin("", {{90, 40}, {100, 100}, {5, 0}});
   const std::string whole = text();
   for (const auto& [at, byte] :
-       {std::pair<size_t, char>{0, 'x'}, {19, '-'}, {18, '9'}, {20, '9'}, {63, 'x'}}) {
+       {std::pair<size_t, char>{0, 'x'}, {19, '-'}, {17, '9'}, {20, '9'}, {63, 'x'}}) {
     std::string damaged = whole;
     damaged[4096 + at] = byte;
     write(damaged);
