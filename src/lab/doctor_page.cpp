@@ -66,7 +66,11 @@ std::string verdict(const Diagnosis& diagnosis, const std::vector<Finding>& find
 }  // namespace
 
 std::string headline_of(const Finding& finding, Lang lang) {
-  const std::string what = in(lang, finding.what);
+  std::string what = in(lang, finding.what);
+  // A warning's first line says what is there; what is wrong with it comes after.
+  if (finding.status == FindingStatus::kWarning && !finding.reason.empty()) {
+    what += fmt::format("{}{}", tr(lang, "; ", "；"), in(lang, finding.reason));
+  }
   if (finding.step == 0) return what;
   return trf(lang, "Ascend step {} of {}: {}", "昇腾第 {} 步（共 {} 步）：{}", finding.step, kSteps, what);
 }

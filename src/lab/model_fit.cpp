@@ -18,9 +18,10 @@ constexpr int64_t kStepRows = 256 + 24;
 constexpr int64_t kStepOutputs = 32;
 constexpr int64_t kUsedOutputs = 2;   // of the logits' rows, those that decoding touches
 constexpr int64_t kStagedRows = 256;  // of activations that a product stages
+constexpr int64_t kStagedBytes = 2;   // of a number there
 // Measured: the program with the smallest model, and what each token of a vocabulary adds.
-constexpr int64_t kProgramBytes = 22'000'000;
-constexpr int64_t kBytesPerToken = 300;
+constexpr int64_t kProgramBytes = 20'000'000;
+constexpr int64_t kBytesPerToken = 120;
 
 /// Whether load_llama hands this weight to the device.
 bool is_loaded(const std::string& name, const ModelConfig& config) {
@@ -55,7 +56,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Device& device, int64
   const KvLayout layout = device.kv_layout(c);
   plan.kv_bytes = pages_for(plan.context, layout.page_tokens) * 2 * c.n_layers * layout.page_bytes();
   plan.scratch_bytes = static_cast<int64_t>(llama_workspace_bytes(c, kStepRows, kStepOutputs)) +
-                       4 * kUsedOutputs * c.vocab + 4 * kStagedRows * widest +
+                       4 * kUsedOutputs * c.vocab + kStagedBytes * kStagedRows * widest +
                        2 * 4 * plan.context * c.head_dim;
   plan.program_bytes = kProgramBytes + kBytesPerToken * c.vocab;
   return plan;

@@ -48,10 +48,12 @@ std::vector<std::string> core_folders(const MachineView& view) {
 }
 
 std::string processor_name(const MachineView& view) {
-  // Arm kernels give no model name; "Hardware" and "CPU part" are what there is.
-  for (const char* key : {"model name", "Model", "Hardware", "CPU part"}) {
+  for (const char* key : {"model name", "Model", "Hardware"}) {
     if (const std::string name = view.value("/proc/cpuinfo", key, ':'); !name.empty()) return shown(name, 80);
   }
+  // Arm kernels give numbers of maker and design instead.
+  const std::string part = view.value("/proc/cpuinfo", "CPU part", ':');
+  if (!part.empty()) return fmt::format("{} (CPU part {})", shown(view.architecture(), 20), shown(part, 20));
   return {};
 }
 

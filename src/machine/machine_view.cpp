@@ -232,7 +232,7 @@ std::optional<std::string> MachineView::resolve(std::string_view path) const {
 
 fs::path MachineView::below_root(std::string_view path) const {
   const auto resolved = resolve(path);
-  return root_ / (resolved ? *resolved : std::string(path)).substr(1);
+  return resolved ? root_ / resolved->substr(1) : root_;
 }
 
 bool MachineView::is_folder(std::string_view path) const {
@@ -302,7 +302,12 @@ std::optional<DeviceNode> MachineView::device_node(std::string_view path) const 
 }
 
 LibrarySymbols MachineView::library(std::string_view path, const std::set<std::string>& wanted) const {
-  LibrarySymbols library = read_elf_symbols(below_root(path), wanted);
+  LibrarySymbols library;
+  if (!exists(path)) {
+    library.why_not = "there is no such file";
+    return library;
+  }
+  library = read_elf_symbols(below_root(path), wanted);
   if (is_live_ || library.why_not.empty()) return library;
   const FileText listed = text(path);
   if (!listed) return library;

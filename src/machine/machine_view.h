@@ -95,7 +95,7 @@ class MachineView {
   /// A group's number and its name, by etc/group; where that has no name, the number.
   std::optional<unsigned> group_id(std::string_view name) const;
   std::string group_name(unsigned gid) const;
-  /// The path below root() that `path` stands for, links followed: for readers that take a root's files.
+  /// The path below root() that `path` stands for, links followed; the root where it leads nowhere.
   std::filesystem::path below_root(std::string_view path) const;
 
  private:
