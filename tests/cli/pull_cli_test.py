@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import random
 import shutil
 import signal
@@ -151,6 +152,20 @@ class PullTest(ChaskiTest):
         self.pull("Org/Gguf")
         self.assertIn("llama", self.chaski("show", "Org/Gguf")[0].lower())
         self.chaski("show", "Org/Missing", status=3)
+
+    def test_run_asks_on_a_terminal_and_a_no_fetches_nothing(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        process = subprocess.Popen([CHASKI, "run", REPO, "-p", "hello", "--lang", "en"], env=self.env, stdin=slave,
+                                   stdout=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(master, 1000)
+        self.assertIn(REPO.encode(), said)
+        os.write(master, b"n\n")
+        self.assertEqual(process.wait(60), 3)
+        self.assertFalse(self.hub.log)
 
     # ---- the list ----
     def test_list_verify_and_rm_know_what_was_pulled(self):
