@@ -149,7 +149,7 @@ void add_doctor(CLI::App& app, Context& context) {
       ->add_option(
           "--ctx", options->context,
           help("positions of context for --model; 4096 by default", "--model 的上下文长度，默认 4096"))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   command->add_option(
       "--root", options->root,
       help("check the machine whose files are below this folder", "检查文件位于该目录下的另一台机器"));

@@ -79,7 +79,7 @@ void add_part_options(CLI::App& command, Lang lang, SuitePart& part) {
       .add_option(
           "--limit", part.limit,
           std::string(tr(lang, "ask the first so many questions of each type alone", "每类只问前若干题")))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
   command
       .add_option("--type", part.types,
                   std::string(tr(lang, "ask questions of this type alone, or of several, as code,concept",

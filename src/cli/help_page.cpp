@@ -28,7 +28,8 @@ class HelpFormatter : public CLI::Formatter {
 
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string text;
-    if (option->nonpositional() && option->get_type_size() != 0) {
+    // A switch expects nothing after it.
+    if (option->nonpositional() && option->get_type_size() != 0 && option->get_expected_max() > 0) {
       text += " " + value_of(option->get_type_name());
       if (option->get_expected_max() > 1) text += " ...";
       if (option->get_required()) text += tr(lang_, " (required)", "（必需）");
