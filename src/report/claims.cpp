@@ -113,7 +113,7 @@ void keep_from(Claim& claim, Obstacle obstacle) {
 /// From the questions that both runs answered.
 Claim paired_claim(const Comparison& c, std::string_view topic, const FigureOf& figure_of) {
   Claim claim = claim_on(topic);
-  Obstacle obstacle = time_obstacle(*c.a.record, *c.b.record);
+  Obstacle obstacle = answer_time_obstacle(*c.a.record, *c.b.record);
   const bool is_shared = std::any_of(c.pairs.begin(), c.pairs.end(), std::mem_fn(&AnswerPair::is_whole));
   if (obstacle == Obstacle::kNone && !is_shared) obstacle = Obstacle::kQuestions;
   if (obstacle != Obstacle::kNone) {

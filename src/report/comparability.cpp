@@ -70,6 +70,12 @@ Obstacle time_obstacle(const RunRecord& a, const RunRecord& b) {
   return Obstacle::kNone;
 }
 
+Obstacle answer_time_obstacle(const RunRecord& a, const RunRecord& b) {
+  const Obstacle obstacle = time_obstacle(a, b);
+  if (obstacle != Obstacle::kNone) return obstacle;
+  return width(a, "batch") > 1 ? Obstacle::kShared : Obstacle::kNone;
+}
+
 Obstacle metric_obstacle(const RunRecord& a, const RunRecord& b, std::string_view metric) {
   const Obstacle obstacle = time_obstacle(a, b);
   if (obstacle != Obstacle::kNone) return obstacle;
@@ -94,6 +100,8 @@ std::string_view name_of(Obstacle obstacle) {
       return "kind";
     case Obstacle::kBatch:
       return "batch";
+    case Obstacle::kShared:
+      return "shared_time";
     case Obstacle::kTest:
       return "test";
     case Obstacle::kContext:
@@ -121,6 +129,11 @@ std::string_view obstacle_text(Obstacle obstacle, Lang lang) {
     case Obstacle::kBatch:
       return tr(lang, "the runs worked on different numbers of requests at once",
                 "两次运行同时处理的请求数不同");
+    case Obstacle::kShared:
+      return tr(lang,
+                "several answers were made at once, so that the seconds of each contain the work of others; "
+                "--batch 1 times them alone",
+                "多个回答同时生成，每个回答的用时含有其他回答的计算；用 --batch 1 可单独计时");
     case Obstacle::kTest:
       return tr(lang, "the tests had different lengths or depths", "两边测试的长度或深度不同");
     case Obstacle::kContext:

@@ -15,6 +15,7 @@ enum class Obstacle {
   kNone,
   kKind,       ///< an eval beside a bench
   kBatch,      ///< other numbers of sequences or requests at once
+  kShared,     ///< answers made several at once: the seconds of one contain the work of others
   kTest,       ///< tests of other lengths or depths
   kContext,    ///< room for other numbers of positions
   kScoring,    ///< scored by other rubrics
@@ -24,8 +25,10 @@ enum class Obstacle {
   kUnsteady    ///< the judge's verdicts mostly changed with the order in which answers were shown
 };
 
-/// Of times of single answers.
+/// Of times of whole runs.
 Obstacle time_obstacle(const RunRecord& a, const RunRecord& b);
+/// Of times of single answers.
+Obstacle answer_time_obstacle(const RunRecord& a, const RunRecord& b);
 /// Of a bench's metric of that bare name, which belongs to the first test of its kind in settings.tests.
 Obstacle metric_obstacle(const RunRecord& a, const RunRecord& b, std::string_view metric);
 /// Of bytes allotted.

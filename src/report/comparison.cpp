@@ -141,6 +141,22 @@ void warn_of_length(const Comparison& c, Lang lang, std::vector<std::string>& wa
           figure(of_a), figure(of_b)));
 }
 
+/// Between two sessions the machine may have changed: nothing in the samples of one tells of that.
+void warn_of_sessions(const Comparison& c, Lang lang, std::vector<std::string>& warnings) {
+  const RunRecord &a = *c.a.record, &b = *c.b.record;
+  const auto is_before = [](const RunRecord& first, const RunRecord& second) {
+    return !first.ended_at.empty() && !second.started_at.empty() && first.ended_at <= second.started_at;
+  };
+  if (!is_before(a, b) && !is_before(b, a)) return;
+  warnings.push_back(
+      trf(lang,
+          "The runs were made one after the other (A from {}, B from {}): what else the machine did during one of "
+          "them is part of any difference in time. `chaski review` and `chaski bench A B` measure both by turns.",
+          "两次运行先后进行（A 始于 {}，B 始于 {}）：其间机器负载的变化也会计入用时差异。`chaski review` 与 "
+          "`chaski bench A B` 可交替测量。",
+          a.started_at, b.started_at));
+}
+
 }  // namespace
 
 std::string Comparison::side_name(bool is_b) const {
@@ -181,6 +197,7 @@ std::vector<std::string> comparison_warnings(const Comparison& c, Lang lang) {
     return std::any_of(all.begin(), all.end(), [&](const Difference& d) { return d.group == group; });
   };
   warn_of_cuts(c, lang, warnings);
+  warn_of_sessions(c, lang, warnings);
   for (const RunView& run : c.runs()) {
     const std::string why = why_unscored(*run.record, lang);
     if (!why.empty()) warnings.push_back(fmt::format("{}{}{}", side_letter(run), tr(lang, ": ", "："), why));
