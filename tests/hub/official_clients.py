@@ -4,7 +4,6 @@ that hub can be trusted to speak as the real ones do; and what one has fetched, 
 that has modelscope-hub, huggingface-hub and openmind-hub; git-lfs comes from Debian. Clients that are not installed are
 named; with --all that is a failure. --large SIZE adds a sparse file of so many bytes and prints seconds and speeds."""
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -27,7 +26,17 @@ HOST = "modelers.cn"  # one that openmind-hub's list has
 
 def hashes_in(folder):
     """Of the repository's files in a folder, wherever links lead."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES if (folder / name).is_file()}
+    return {name: hub_server.hashes_of((folder / name).resolve())[0] for name in FILES if (folder / name).is_file()}
+
+
+def peak_mib_of(pid):
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except (OSError, ProcessLookupError):
+        pass
+    return 0
 
 
 class Bench:
@@ -45,9 +54,11 @@ class Bench:
             start = time.monotonic()
             process = subprocess.Popen([str(word) for word in command], env=self.env | env, stdin=subprocess.DEVNULL,
                                        stdout=out, stderr=err)
-            _, status, usage = os.wait4(process.pid, 0)
-            self.seconds[what], self.peak_mib[what] = time.monotonic() - start, usage.ru_maxrss / 1024
-            process.returncode = os.waitstatus_to_exitcode(status)
+            self.peak_mib[what] = 0
+            while process.poll() is None:  # what wait4 says of memory is this process's own as well
+                self.peak_mib[what] = max(self.peak_mib[what], peak_mib_of(process.pid))
+                time.sleep(0.005)
+            self.seconds[what] = time.monotonic() - start
             out.seek(0)
             err.seek(0)
             text, words = out.read().decode(errors="replace"), err.read().decode(errors="replace")
