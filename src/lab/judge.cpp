@@ -145,7 +145,7 @@ struct Judge::State {
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNetwork) throw;
       ++n_silent;
-      why = one_line(error.what(), 200);
+      why = one_line(without_key(error.what()), 200);
       return std::nullopt;
     }
   }
@@ -189,17 +189,40 @@ struct Judge::State {
       throw Error(ErrorCode::kNetwork, "judge", fmt::format("no whole answer in {} s", kMostTime.count()));
     }
     if (!body.empty()) response.body = std::move(body);
+    response.body = without_key(std::move(response.body));
     return response;
   }
 
+  /// A server may repeat the key, and what it says is kept and shown. A few letters are no secret: without
+  /// them a reply could not be read.
+  std::string without_key(std::string text) const {
+    constexpr size_t kShortestKey = 8;
+    constexpr std::string_view kInstead = "[key]";
+    const std::string& key = options.api_key;
+    if (key.size() < kShortestKey) return text;
+    for (size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + kInstead.size())) {
+      text.replace(at, key.size(), kInstead);
+    }
+    return text;
+  }
+
   std::optional<std::string> content_of(const HttpResponse& response, std::string& why) {
+    refuse_unaccepted(response.status);
     if (response.status != 200) {
       why = fmt::format("the server answered {}: {}", response.status, one_line(response.body));
       return std::nullopt;
     }
     JudgeReply reply = parse_completion(response.body, why);
     if (!reply.model.empty()) refuse_under_test(reply.model);
+    if (reply.content) reply.content = without_key(std::move(*reply.content));  // it may have been escaped
     return std::move(reply.content);
+  }
+
+  /// No other request would fare better.
+  void refuse_unaccepted(long status) const {
+    if (status != 401 && status != 403) return;
+    refuse(fmt::format("{} answered {}: the key is not accepted", options.url, status),
+           "set CHASKI_JUDGE_KEY");
   }
 
   /// Nobody judges itself.
@@ -226,10 +249,8 @@ struct Judge::State {
         if (list.is_object() && list.contains("data") && list["data"].is_array()) models = list["data"];
       } catch (const Error&) {  // said below, where it matters
       }
-    } else if (response.status == 401 || response.status == 403) {
-      refuse(fmt::format("{} answered {}: the key is not accepted", options.url, response.status),
-             "set CHASKI_JUDGE_KEY");
     }
+    refuse_unaccepted(response.status);
     if (options.model.empty()) {
       if (models.size() != 1 || text_in(models[0], "id").empty()) {
         refuse(fmt::format("{} lists {} models; one must be chosen", options.url, models.size()),
@@ -297,7 +318,7 @@ ScoreRecord Judge::score(const SuiteItem& item, const AnswerRecord& answer, cons
   const auto tenths = static_cast<int>(std::floor(raw * 10 + 0.5 + 1e-9));
   record.raw = tenths / 10.0;
   record.score = (tenths + 5) / 10;
-  record.note = grades->reason;
+  record.note = state_->without_key(grades->reason);
   return record;
 }
 
@@ -321,7 +342,7 @@ PairVerdict Judge::compare(const SuiteItem& item, const AnswerRecord& a, const A
     }
     state_->cache.keep(state_->asked, *content);
     pair.by_order[order] = order == 0 ? verdict->preference : swapped(verdict->preference);
-    pair.reasons[order] = std::move(verdict->reason);
+    pair.reasons[order] = state_->without_key(std::move(verdict->reason));
   }
   return pair;
 }

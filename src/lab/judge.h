@@ -42,7 +42,8 @@ class Judge {
 
   /// One grade; the components are the judge's dimensions. A reply that is not what was asked for gives
   /// status "failed" with the reason, as does a server that fails (one that was silent three times in a row
-  /// is not asked again); only cancellation throws, and kUsage where a model under test gave the reply.
+  /// is not asked again); only cancellation throws, and kUsage where a model under test gave the reply or the
+  /// key is not accepted.
   ScoreRecord score(const SuiteItem& item, const AnswerRecord& answer, const CancelToken& cancel);
   /// Asks twice, the order swapped; answers of the same text are a tie unasked. Failures as in score.
   PairVerdict compare(const SuiteItem& item, const AnswerRecord& a, const AnswerRecord& b,

@@ -331,6 +331,20 @@ TEST(Judge, AReplyThatIsNotWhatWasAskedForIsAFailureWithItsReason) {
   EXPECT_THAT(judge.score(question(), answer("y"), kNeverCancelled).note, HasSubstr("500"));
 }
 
+TEST(Judge, AKeyThatIsNotAcceptedEndsTheJudgingAndIsNeverRepeated) {
+  FakeEndpoint endpoint([](const Json&) { return "no grades for secret-key, sorry"; });
+  JudgeOptions options = endpoint.options();
+  options.api_key = "secret-key";
+  Judge judge(options, {model("tested-1b")}, kNeverCancelled);
+  EXPECT_THAT(judge.score(question(), answer("北京"), kNeverCancelled).note, Not(HasSubstr("secret-key")));
+  endpoint.status = "500 Internal Server Error";
+  EXPECT_THAT(judge.score(question(), answer("北京"), kNeverCancelled).note, Not(HasSubstr("secret-key")));
+  endpoint.status = "401 Unauthorized";
+  const Error error = error_of([&] { judge.score(question(), answer("北京"), kNeverCancelled); });
+  EXPECT_EQ(error.code(), ErrorCode::kUsage);
+  EXPECT_THAT(error.what(), Not(HasSubstr("secret-key")));
+}
+
 TEST(Judge, NeverJudgesItself) {
   const auto refusal = [](const char* models, const ModelFacts& tested) {
     FakeEndpoint endpoint([](const Json&) { return grades(10); }, models);
