@@ -84,7 +84,8 @@ RunRecord eval_one(const std::string& name, const fs::path& folder, const EvalWo
       run.write(record);
     }
   } catch (...) {
-    remember_run(run.record(), folder, work.context);
+    remember_run(record, folder, work.context);
+    run.write(record);  // a judge that fails takes no score of the rubric's with it
     throw;
   }
   remember_run(record, folder, work.context);

@@ -52,8 +52,15 @@ void score(const ScoreOptions& options, const Context& context) {
   for (size_t i = 0; i < options.runs.size(); ++i) {
     RunRecord record = find_run(options.runs[i]);
     const Suite suite = suite_of(record, options.suite, suite_folders());
-    RunScorer(suite, options.scoring, context, {record.model.id}).score(record);
     const fs::path folder = folder_of(options.runs[i], outs[i]);
+    RunScorer scorer(suite, options.scoring, context, {record.model.id});
+    const OrderedJson before = record.scoring;
+    try {
+      scorer.score(record);
+    } catch (...) {
+      if (record.scoring != before) keep(record, folder, context);  // the rubric's, where only the judge failed
+      throw;
+    }
     const std::string where = keep(record, folder, context);
     if (options.wants_json) {
       screen.show_exactly(to_json_text(to_json(record)) + "\n");

@@ -84,12 +84,11 @@ bool RunScorer::has_scored(const RunRecord& record) const {
 }
 
 void RunScorer::score(RunRecord& record) {
-  const std::unique_ptr<Judge> judge =
-      options_.judge.empty() ? nullptr : make_judge(options_, {record.model}, context_);
   Progress progress(std::string(tr(context_.lang, "scoring", "评分")));
   score_run(record, suite_, rubric_, *code_runner_, context_.cancel,
             [&](int64_t done, int64_t total) { progress.show(done, total); });
-  if (!judge) return;
+  if (options_.judge.empty()) return;
+  const std::unique_ptr<Judge> judge = make_judge(options_, {record.model}, context_);
   judge_run(record, suite_, *judge, context_.cancel,
             [&](int64_t done, int64_t total) { progress.show(done, total); });
 }

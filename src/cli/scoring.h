@@ -35,7 +35,8 @@ class RunScorer {
   const CodeRunner& code_runner() const { return *code_runner_; }
   /// The record has the scores that score() would give.
   bool has_scored(const RunRecord& record) const;
-  /// Fill the record's scores, with progress on a terminal. Throws Error(kCancelled).
+  /// Fill the record's scores, with progress on a terminal. Throws Error(kCancelled), and what Judge throws:
+  /// the record then has the rubric's scores where these were finished, and is worth keeping.
   void score(RunRecord& record);
 
  private:
