@@ -143,8 +143,8 @@ void warn_of_length(const Comparison& c, Lang lang, std::vector<std::string>& wa
 
 /// Between two sessions the machine may have changed: nothing in the samples of one tells of that.
 void warn_of_sessions(const Comparison& c, Lang lang, std::vector<std::string>& warnings) {
-  const RunRecord &a = *c.a.record, &b = *c.b.record;
-  const auto is_before = [](const RunRecord& first, const RunRecord& second) {
+  const RunSummary &a = c.a.record->summary, &b = c.b.record->summary;
+  const auto is_before = [](const RunSummary& first, const RunSummary& second) {
     return !first.ended_at.empty() && !second.started_at.empty() && first.ended_at <= second.started_at;
   };
   if (!is_before(a, b) && !is_before(b, a)) return;
