@@ -58,7 +58,8 @@ void score(const ScoreOptions& options, const Context& context) {
     try {
       scorer.score(record);
     } catch (...) {
-      if (record.scoring != before) keep(record, folder, context);  // the rubric's, where only the judge failed
+      if (record.scoring != before)
+        keep(record, folder, context);  // the rubric's, where only the judge failed
       throw;
     }
     const std::string where = keep(record, folder, context);

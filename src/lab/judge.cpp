@@ -78,34 +78,41 @@ class ReplyCache {
     }
   }
 
-  const std::string* find(const std::string& key) const {
+  struct Reply {
+    std::string model;  ///< that says it gave it; empty where none does
+    std::string content;
+  };
+
+  const Reply* find(const std::string& key) const {
     const auto found = replies_.find(key);
     return found == replies_.end() ? nullptr : &found->second;
   }
 
-  void keep(const std::string& key, const std::string& content) {
-    if (!replies_.emplace(key, content).second || file_.empty()) return;
+  void keep(const std::string& key, const std::string& model, const std::string& content) {
+    if (!replies_.emplace(key, Reply{model, content}).second || file_.empty()) return;
     std::ofstream out(file_, std::ios::app | std::ios::binary);
     // A line of its own even behind one that was cut off.
-    out << '\n' << to_json_text(OrderedJson{{"key", key}, {"content", content}}) << '\n';
+    out << '\n' << to_json_text(OrderedJson{{"key", key}, {"model", model}, {"content", content}}) << '\n';
     out.flush();
     if (!out) throw Error(ErrorCode::kIo, "judge", fmt::format("{}: could not be written", file_.string()));
   }
 
  private:
-  /// A line that is cut or foreign is as if it were not there.
+  /// A line that is cut or foreign, or does not say whose reply it is, is as if it were not there.
   void take(std::string_view line) {
     if (line.empty()) return;
     try {
       const Json entry = parse_json(line, "cache");
-      if (!text_in(entry, "key").empty()) replies_[text_in(entry, "key")] = text_in(entry, "content");
+      const std::string key = text_in(entry, "key");
+      if (key.empty() || !entry.contains("model")) return;
+      replies_[key] = {text_in(entry, "model"), text_in(entry, "content")};
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kCorrupt) throw;
     }
   }
 
   std::filesystem::path file_;
-  std::map<std::string, std::string> replies_;
+  std::map<std::string, Reply> replies_;
 };
 
 }  // namespace
@@ -127,7 +134,10 @@ struct Judge::State {
     body["seed"] = options.seed;
     const std::string key = sha256_of(options.url + "\n" + to_json_text(body));
     asked = key;
-    if (const std::string* kept = cache.find(key)) return *kept;
+    if (const ReplyCache::Reply* kept = cache.find(key)) {
+      refuse_under_test(kept->model);
+      return kept->content;
+    }
     if (n_silent == kMostSilent) {
       why = fmt::format("not asked: the server gave no answer {} times in a row", kMostSilent);
       return std::nullopt;
@@ -213,7 +223,8 @@ struct Judge::State {
       return std::nullopt;
     }
     JudgeReply reply = parse_completion(response.body, why);
-    if (!reply.model.empty()) refuse_under_test(reply.model);
+    refuse_under_test(reply.model);
+    answered_by = without_key(reply.model);
     if (reply.content) reply.content = without_key(std::move(*reply.content));  // it may have been escaped
     return std::move(reply.content);
   }
@@ -273,8 +284,9 @@ struct Judge::State {
   ReplyCache cache;
   HttpClient client;
   bool takes_schema = true;
-  int n_silent = 0;   ///< requests in a row that got no answer at all
-  std::string asked;  ///< key of the last question
+  int n_silent = 0;         ///< requests in a row that got no answer at all
+  std::string asked;        ///< key of the last question
+  std::string answered_by;  ///< model of the last reply that a server gave
 };
 
 Judge::Judge(JudgeOptions options, const std::vector<ModelFacts>& under_test, const CancelToken& cancel)
@@ -304,7 +316,7 @@ ScoreRecord Judge::score(const SuiteItem& item, const AnswerRecord& answer, cons
   const auto content = state_->ask(grading_request(item, answer), cancel, record.note);
   const auto grades = content ? parse_grades(*content, record.note) : std::nullopt;
   if (!grades) return record;
-  state_->cache.keep(state_->asked, *content);
+  state_->cache.keep(state_->asked, state_->answered_by, *content);
   record.status = "scored";
   double raw = 1;
   const double weight = 1.0 / static_cast<double>(kJudgeDimensions.size());
@@ -340,7 +352,7 @@ PairVerdict Judge::compare(const SuiteItem& item, const AnswerRecord& a, const A
       pair.state = PairState::kFailed;
       return pair;
     }
-    state_->cache.keep(state_->asked, *content);
+    state_->cache.keep(state_->asked, state_->answered_by, *content);
     pair.by_order[order] = order == 0 ? verdict->preference : swapped(verdict->preference);
     pair.reasons[order] = state_->without_key(std::move(verdict->reason));
   }

@@ -199,6 +199,13 @@ void add_preferences(const Comparison& c, std::vector<Claim>& claims) {
                             : pair_counts(*c.judgement).front().is_unsteady() ? Obstacle::kUnsteady
                                                                               : Obstacle::kNone;
   add_by_type(c, "preferred_by_judge", preferences, obstacle, claims);
+  for (const PairCounts& counts : pair_counts(*c.judgement)) {
+    for (Claim& claim : claims) {
+      if (claim.topic != "preferred_by_judge" || claim.type != counts.type || !counts.is_unsteady()) continue;
+      claim = claim_on(claim.topic, claim.type);
+      keep_from(claim, Obstacle::kUnsteady);
+    }
+  }
 }
 
 void add_memory(const Comparison& c, std::vector<Claim>& claims) {

@@ -148,13 +148,14 @@ void warn_of_sessions(const Comparison& c, Lang lang, std::vector<std::string>& 
     return !first.ended_at.empty() && !second.started_at.empty() && first.ended_at <= second.started_at;
   };
   if (!is_before(a, b) && !is_before(b, a)) return;
-  warnings.push_back(
-      trf(lang,
-          "The runs were made one after the other (A from {}, B from {}): what else the machine did during one of "
-          "them is part of any difference in time. `chaski review` and `chaski bench A B` measure both by turns.",
-          "两次运行先后进行（A 始于 {}，B 始于 {}）：其间机器负载的变化也会计入用时差异。`chaski review` 与 "
-          "`chaski bench A B` 可交替测量。",
-          a.started_at, b.started_at));
+  warnings.push_back(trf(
+      lang,
+      "The runs were made one after the other (A from {}, B from {}): what else the machine did during one "
+      "of "
+      "them is part of any difference in time. `chaski review` and `chaski bench A B` measure both by turns.",
+      "两次运行先后进行（A 始于 {}，B 始于 {}）：其间机器负载的变化也会计入用时差异。`chaski review` 与 "
+      "`chaski bench A B` 可交替测量。",
+      a.started_at, b.started_at));
 }
 
 }  // namespace

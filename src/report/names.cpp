@@ -242,11 +242,12 @@ std::string with_test(std::string words, const std::string& test, Lang lang) {
 /// Sentences with "{}" for what differs.
 struct Remark {
   std::string_view en, zh;
+  bool begins_with_figure = false;  ///< else a program's own message may pass for it
 };
 constexpr Remark kRemarks[] = {
     {"no number, expected {}", "没有数值，应为 {}"},
-    {"{}, expected {}", "{}，应为 {}"},
-    {"{} / {}, without {}", "{} / {}，缺少 {}"},
+    {"{}, expected {}", "{}，应为 {}", true},
+    {"{} / {}, without {}", "{} / {}，缺少 {}", true},
     {"sentences: {}, longest paragraph: {}", "句数 {}，最长段落 {}"},
     {"distinct 4-grams: {}", "不重复的 4-gram：{}"},
     {"zh: {} %", "中文占 {} %"},
@@ -357,7 +358,11 @@ std::string phase_words(std::string_view phase, Lang lang) {
 std::string remark_words(std::string_view english, Lang lang) {
   if (lang == Lang::kEn) return std::string(english);
   for (const Remark& remark : kRemarks) {
-    if (const auto holes = holes_of(remark.en, english)) return filled(remark.zh, *holes);
+    const auto holes = holes_of(remark.en, english);
+    if (!holes) continue;
+    const bool is_figure = !holes->empty() && !holes->front().empty() &&
+                           holes->front().find_first_not_of("0123456789.,-+/%eE ") == std::string_view::npos;
+    if (is_figure || !remark.begins_with_figure) return filled(remark.zh, *holes);
   }
   return std::string(english);
 }

@@ -241,7 +241,10 @@ std::vector<Fact> facts_of(const RunRecord& record, Lang lang) {
     if (++n > kMostSettings) break;
     const std::string title = trf(lang, "scoring: {}", "评分：{}", words_for(NameOf::kSetting, name, lang));
     if (value.is_primitive()) {
-      facts.add(FactGroup::kScoring, title, remark_words(setting_words(name, value, lang), lang));
+      // Where programs ran is no rule of scoring.
+      const bool is_place = name == "sandbox" || name == "sandbox_note";
+      facts.add(is_place ? FactGroup::kNone : FactGroup::kScoring, title,
+                remark_words(setting_words(name, value, lang), lang));
     } else if (value.is_object() && value.contains("sha256")) {
       facts.add(FactGroup::kScoring, title,
                 joined({value.contains("name") ? value_text(value["name"]) : std::string(),
