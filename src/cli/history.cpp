@@ -59,14 +59,17 @@ std::vector<std::string> labels_of(const std::vector<StoredRun>& runs, const Run
   }
   std::vector<std::string> labels(runs.size());
   for (const auto& [key, places] : alike) {
-    if (places.size() < 2) continue;
     std::vector<std::vector<Fact>> facts;
+    std::vector<size_t> readable;
     for (const size_t place : places) {
       const auto record = store.head(runs[place].id);
-      facts.push_back(record ? facts_of(*record, lang) : std::vector<Fact>());
+      if (!record) continue;
+      facts.push_back(facts_of(*record, lang));
+      readable.push_back(place);
     }
+    if (readable.size() < 2) continue;
     const std::vector<std::string> found = chaski::labels_of(facts);
-    for (size_t i = 0; i < places.size(); ++i) labels[places[i]] = found[i];
+    for (size_t i = 0; i < readable.size(); ++i) labels[readable[i]] = found[i];
   }
   return labels;
 }

@@ -13,6 +13,7 @@
 #include "cli/eval_screen.h"
 #include "cli/eval_suites.h"
 #include "cli/run_arguments.h"
+#include "cli/run_folders.h"
 #include "cli/scoring.h"
 #include "cli/terminal.h"
 #include "lab/bench_plan.h"
@@ -97,11 +98,17 @@ void keep_earlier(const fs::path& out, const std::vector<Side>& sides, bool resu
   bool is_unfinished = false;
   if (!resumes) {
     files.insert(files.end(), {"index.md", "compare.html", "compare.md"});
+    std::vector<fs::path> runs = reviewed_folders_in(out);  // of whatever models
     for (const Side& side : sides) {
-      if (!is_there(side.folder)) continue;
-      const FolderLock nobody_writes_into_it(side.folder);
-      folders.push_back(side.folder.filename().string());
-      is_unfinished = is_unfinished || is_there(side.folder / "run.partial.json");
+      const bool is_named = std::any_of(runs.begin(), runs.end(), [&](const fs::path& run) {
+        return run.filename() == side.folder.filename();
+      });
+      if (!is_named && is_there(side.folder)) runs.push_back(side.folder);
+    }
+    for (const fs::path& run : runs) {
+      const FolderLock nobody_writes_into_it(run);
+      folders.push_back(run.filename().string());
+      is_unfinished = is_unfinished || is_there(run / "run.partial.json");
     }
     is_unfinished = is_unfinished || (folders.size() > 1 && !is_there(out / "index.md"));
   }

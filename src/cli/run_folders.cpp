@@ -23,6 +23,10 @@ std::string index_of(const fs::path& folder) {
   }
 }
 
+size_t place_in(const std::string& index, const fs::path& run) {
+  return index.find("](" + run.filename().string() + "/run.json)");
+}
+
 }  // namespace
 
 std::vector<fs::path> run_folders_in(const fs::path& folder) {
@@ -35,11 +39,15 @@ std::vector<fs::path> run_folders_in(const fs::path& folder) {
   std::sort(runs.begin(), runs.end());
   const std::string index = index_of(folder);
   std::stable_sort(runs.begin(), runs.end(), [&](const fs::path& a, const fs::path& b) {
-    const auto place = [&](const fs::path& run) {
-      return index.find("](" + run.filename().string() + "/run.json)");
-    };
-    return place(a) < place(b);
+    return place_in(index, a) < place_in(index, b);
   });
+  return runs;
+}
+
+std::vector<fs::path> reviewed_folders_in(const fs::path& folder) {
+  const std::string index = index_of(folder);
+  std::vector<fs::path> runs = run_folders_in(folder);
+  std::erase_if(runs, [&](const fs::path& run) { return place_in(index, run) == std::string::npos; });
   return runs;
 }
 

@@ -12,6 +12,9 @@ namespace chaski::cli {
 /// folder.
 std::vector<std::filesystem::path> run_folders_in(const std::filesystem::path& folder);
 
+/// Those of them that its index.md names: the runs of a review.
+std::vector<std::filesystem::path> reviewed_folders_in(const std::filesystem::path& folder);
+
 /// Whether `folder` is one that holds runs and is none itself.
 bool holds_runs(const std::filesystem::path& folder);
 
