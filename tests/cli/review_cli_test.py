@@ -84,6 +84,14 @@ class ReviewTest(ChaskiTest):
         self.assertEqual(sorted(path.name for path in self.out.iterdir()),
                          ["compare.html", "compare.md", "index.md", "older-1", "synthetic-tiny", "synthetic-tiny-q8_0"])
 
+    def test_a_second_review_of_other_models_keeps_the_first_whole_too(self):
+        self.review(A, B, "--no-bench", "--out", self.out, *SHORT)
+        before = {path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file()}
+        self.review(A, "--templates", "--out", self.out, *SHORT)
+        older = self.out / "older-1"
+        self.assertEqual({path.relative_to(older) for path in older.rglob("*") if path.is_file()}, before)
+        self.assertFalse((self.out / "synthetic-tiny-q8_0").exists())
+
     def test_a_review_resumed_keeps_the_bench_that_was_there(self):
         self.review(A, B, "--out", self.out, *SHORT)
         bench = (self.out / "bench.json").read_bytes()
