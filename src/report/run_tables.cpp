@@ -21,11 +21,16 @@ std::vector<double> seconds_of(const RunRecord& record) {
 }
 
 /// Characters of all answers for each second spent on them.
-std::string characters_per_s(const RunRecord& record) {
-  size_t n = 0;
-  for (const AnswerRecord& item : record.items) n += count_code_points(item.answer);
+/// All that was written over all the time it took, prompts and waiting included.
+std::string rate_of_all(const RunRecord& record, int64_t n) {
   const double seconds = answers_s(record).value_or(0);
   return seconds > 0 ? figure(static_cast<double>(n) / seconds) : "";
+}
+
+int64_t n_characters(const RunRecord& record) {
+  int64_t n = 0;
+  for (const AnswerRecord& item : record.items) n += static_cast<int64_t>(count_code_points(item.answer));
+  return n;
 }
 
 /// A percentile is said only where a sample lies beyond it.
@@ -86,7 +91,12 @@ Table speed_table(Runs runs, const Published* published, Lang lang) {
   table.row(label("mean decode rate, tokens/s", "平均解码速度（词元/秒）"), [](const RunRecord& r) {
     return r.summary.decode_tokens_per_s ? figure(*r.summary.decode_tokens_per_s) : std::string();
   });
-  table.row(label("mean answer characters/s", "平均每秒回答字符"), characters_per_s);
+  table.row(label("all answers together, tokens/s", "全部回答合计（词元/秒）"), [&](const RunRecord& r) {
+    return has_items(r) ? rate_of_all(r, r.summary.n_tokens) : std::string();
+  });
+  table.row(label("all answers together, characters/s", "全部回答合计（字符/秒）"), [&](const RunRecord& r) {
+    return has_items(r) ? rate_of_all(r, n_characters(r)) : std::string();
+  });
   table.row(label("prompt tokens", "提示词元数"), [&](const RunRecord& r) {
     return has_items(r) ? fmt::format("{}", r.summary.n_prompt_tokens) : "";
   });
