@@ -15,8 +15,7 @@ namespace chaski {
 
 acl::DataType acl_dtype(DType dtype);  ///< CHECKs that aclnn has it: f32, f16, bf16, i32
 std::string_view name_of(acl::DataType dtype);
-/// Of one element; half a byte (int4) counts as 0.
-int64_t bytes_of(acl::DataType dtype);
+int bits_of(acl::DataType dtype);  ///< of one element
 
 /// A tensor argument: numbers on the device and how they lie. Made of nullptr: none is passed.
 struct TensorArg {
@@ -63,7 +62,7 @@ struct TensorListArg {
   TensorListArg(const TensorView& one) : tensor(one) {}  // NOLINT
 };
 
-/// Handles made for one call, destroyed with this object; the executor must be gone by then or have run.
+/// Handles made for one call, destroyed with this object: after its executor, or once that has run.
 class AclHandles {
  public:
   explicit AclHandles(AscendContext& context) : context_(&context) {}

@@ -32,10 +32,16 @@ class AscendContext {
 
   /// Calls of this thread go to this device from here on. Cheap where they do already.
   void make_current() const;
+  /// The same before something is freed, which may be done even where the device is lost.
+  void try_make_current() const noexcept;
   /// Throws AclError for a status other than 0, and remembers where the device is lost. From any thread.
-  void check(acl::Status status, std::string_view function, std::string_view what = {});
+  void check(acl::Status status, std::string_view function, std::string_view what = {}) {
+    if (status != 0) [[unlikely]]
+      fail(status, function, what);
+  }
+  [[noreturn]] void fail(acl::Status status, std::string_view function, std::string_view what);
   /// Whether a call said that the device is lost: all that follows fails.
-  bool is_lost() const { return lost_ != 0; }
+  bool is_lost() const { return is_lost_; }
 
   struct Room {
     size_t free_bytes = 0, total_bytes = 0;
@@ -51,7 +57,22 @@ class AscendContext {
   acl::Stream stream_ = nullptr;
   std::string soc_name_;
   AscendCounters counters_;
-  std::atomic<acl::Status> lost_{0};
+  std::atomic<bool> is_lost_{false};
+};
+
+/// An event of a context's stream.
+class AclEvent {
+ public:
+  /// `flag`: acl::kEventSync, kEventTimeLine. Throws AclError.
+  AclEvent(std::shared_ptr<AscendContext> context, uint32_t flag);
+  ~AclEvent();
+  AclEvent(AclEvent&& other) noexcept;
+  AclEvent& operator=(AclEvent&&) = delete;
+  acl::Event get() const { return event_; }
+
+ private:
+  std::shared_ptr<AscendContext> context_;
+  acl::Event event_ = nullptr;
 };
 
 }  // namespace chaski

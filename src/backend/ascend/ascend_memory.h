@@ -1,9 +1,9 @@
 // The device's memory, and the way in and out of it: through pinned host memory, in the order of the stream.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "backend/ascend/launch_queue.h"
 #include "tensor/tensor.h"
@@ -17,7 +17,7 @@ Buffer allocate_pinned(std::shared_ptr<AscendContext> context, size_t bytes);
 /// read it: the host waits only where all are full of what the device has not read yet.
 class StagingRing {
  public:
-  static constexpr int kSegments = 4;
+  static constexpr size_t kSegments = 4;
 
   StagingRing(std::shared_ptr<LaunchQueue> queue, size_t segment_bytes);
   ~StagingRing();
@@ -29,17 +29,16 @@ class StagingRing {
 
  private:
   struct Segment {
-    acl::Event event = nullptr;
-    bool is_recorded = false;  ///< the event stands behind the last copy out of it
+    AclEvent is_read;          ///< stands behind the last copy out of it
+    bool is_recorded = false;  ///< whether that was put there since all was known to be done
   };
-  std::byte* begin_of(int segment) const;
   void next_segment();
 
   std::shared_ptr<LaunchQueue> queue_;
   size_t segment_bytes_;
   Buffer pinned_;
-  std::array<Segment, kSegments> segments_;
-  int current_ = 0;
+  std::vector<Segment> segments_;
+  size_t current_ = 0;
   size_t used_ = 0;  ///< of the current segment
   int64_t n_synchronized_ = 0;
 };

@@ -95,8 +95,7 @@ class ExecutorCache {
   void keep(std::shared_ptr<Execution> execution);
 
   AscendMemory* memory_;
-  LaunchQueue* queue_;
-  AscendContext* context_;
+  std::shared_ptr<LaunchQueue> queue_;
   size_t most_kept_;
   CallSignature signature_;  ///< of the call in hand
   Kept kept_;                ///< the one launched last first
@@ -113,7 +112,7 @@ struct Caller<acl::Status(Parameters...)> {
     cache.signature_.begin(op);
     (cache.signature_.add(args), ...);
     if (cache.launch_kept()) return;
-    const auto& functions = cache.context_->api().ops.*acl::OpTraits<op>::member;
+    const auto& functions = cache.queue_->context().api().ops.*acl::OpTraits<op>::member;
     cache.plan_and_launch(op, functions.run,
                           [&](AclHandles& handles, uint64_t* workspace, aclOpExecutor** executor) {
                             return functions.get_workspace_size(handles.make(args)..., workspace, executor);

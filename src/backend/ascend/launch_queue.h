@@ -29,19 +29,25 @@ class LaunchQueue {
   LaunchQueue& operator=(const LaunchQueue&) = delete;
 
   AscendContext& context() const { return *context_; }
+  const std::shared_ptr<AscendContext>& shared_context() const { return context_; }
   Mode mode() const { return mode_; }
 
   /// Waits only where `most_queued` are waiting already. What `work` holds is let go once it was called.
   void submit(Work work);
-  /// All that was submitted has been put on the stream. Throws what failed.
+  /// All that was submitted has been put on the stream. Throws what failed, once nothing runs any more.
   void wait_drained();
-  /// All that was submitted is done. Counts a wait of the host, unless nothing was submitted since the last.
+  /// All that was submitted is done. Throws what failed. Counts a wait of the host, unless nothing was
+  /// submitted since the last.
   void synchronize();
+  /// The same before something is freed: what fails is left for the next wait to throw.
+  void quiesce() noexcept;
   /// How often everything submitted so far was known to be done.
   int64_t n_synchronized() const { return n_synchronized_; }
 
  private:
   void serve();
+  acl::Status wait_for_stream();
+  std::exception_ptr take_failure();
 
   std::shared_ptr<AscendContext> context_;
   Mode mode_;
