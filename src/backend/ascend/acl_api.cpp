@@ -252,9 +252,8 @@ void AclApi::resolve(const AclSearch& search) {
 #undef ACLNN_OP
 
   path_ = symbols_.front().served_by;
-  if (const void* profile = libraries.find(AclLibrary::kAscendCl, "chaski_ascend_emulator")) {
-    profile_ = printable(*static_cast<const char* const*>(profile), 20);
-  }
+  if (void* marker = libraries.find(AclLibrary::kAscendCl, "chaski_ascend_emulator"))
+    profile_ = printable(reinterpret_cast<const char* (*)()>(marker)(), 20);
   find_version();
   std::string lacking, since;
   for (const AclSymbol& symbol : symbols_) {
