@@ -1,6 +1,7 @@
 // See llama.h. The forward pass is the first function; loading and the rotary table follow.
 #include "model/llama.h"
 
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -16,11 +17,11 @@ void llama_forward(const LlamaModel& model, const StepInputs& in, const KvStorag
   CHECK(out.logits.shape == Shape({in.n_outputs, c.vocab}), "logits {} for {} outputs",
         out.logits.shape.to_string(), in.n_outputs);
   const Workspace::Scope scope(ws);
-  const TensorView x = ws.take(DType::kF32, {n, c.hidden});                // [n_rows, hidden], the residual
-  const TensorView q = ws.take(DType::kF32, {n, c.n_heads * c.head_dim});  // [n_rows, n_heads × head_dim]
-  const TensorView attended =
-      ws.take(DType::kF32, {n, c.n_heads * c.head_dim});  // [n_rows, n_heads × head_dim]
-  const TensorView h = ws.take(DType::kF32, {n, c.ffn});  // [n_rows, ffn]
+  const DType dtype = ops.activation_dtype();
+  const TensorView x = ws.take(dtype, {n, c.hidden});                       // [n_rows, hidden], the residual
+  const TensorView q = ws.take(dtype, {n, c.n_heads * c.head_dim});         // [n_rows, n_heads × head_dim]
+  const TensorView attended = ws.take(dtype, {n, c.n_heads * c.head_dim});  // [n_rows, n_heads × head_dim]
+  const TensorView h = ws.take(dtype, {n, c.ffn});                          // [n_rows, ffn]
 
   ops.embed(model.embed, in.token_ids, x);
   for (int64_t i = 0; i < c.n_layers; ++i) {
@@ -32,10 +33,10 @@ void llama_forward(const LlamaModel& model, const StepInputs& in, const KvStorag
     ops.linear_add(h, layer.ffn_out, x, ws);
   }
   if (in.n_outputs == 0) return;
-  const TensorView last = ws.take(DType::kF32, {in.n_outputs, c.hidden});  // [n_outputs, hidden]
+  const TensorView last = ws.take(dtype, {in.n_outputs, c.hidden});  // [n_outputs, hidden]
   ops.gather_rows(x, in.output_rows, last);
   ops.norm_head(last, model.final_norm, model.head, eps, out.logits, ws);
-  ops.argmax_rows(out.logits, out.best);
+  ops.argmax_rows(out.logits, out.best, out.largest);
 }
 
 size_t llama_workspace_bytes(const ModelConfig& c, int64_t max_rows, int64_t max_outputs) {
@@ -67,10 +68,12 @@ LlamaModel load_llama(const Checkpoint& checkpoint, Ops& ops, int64_t context, c
     layer.qkv.q = load(prefix + "self_attn.q_proj.weight", {q_width, c.hidden});
     layer.qkv.k = load(prefix + "self_attn.k_proj.weight", {kv_width, c.hidden});
     layer.qkv.v = load(prefix + "self_attn.v_proj.weight", {kv_width, c.hidden});
+    ops.adjoin(std::array{layer.qkv.q, layer.qkv.k, layer.qkv.v});
     layer.attn_out = load(prefix + "self_attn.o_proj.weight", {c.hidden, q_width});
     layer.ffn_in.norm = load(prefix + "post_attention_layernorm.weight", {c.hidden});
     layer.ffn_in.gate = load(prefix + "mlp.gate_proj.weight", {c.ffn, c.hidden});
     layer.ffn_in.up = load(prefix + "mlp.up_proj.weight", {c.ffn, c.hidden});
+    ops.adjoin(std::array{layer.ffn_in.gate, layer.ffn_in.up});
     layer.ffn_out = load(prefix + "mlp.down_proj.weight", {c.hidden, c.ffn});
     model.layers.push_back(layer);
   }

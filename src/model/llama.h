@@ -44,8 +44,9 @@ std::vector<float> rope_table(const ModelConfig& config, int64_t n_positions);
 
 /// Where a step's results go, in the device's memory.
 struct StepResults {
-  TensorView logits;  ///< f32 [n_outputs, vocab]
-  TensorView best;    ///< i32 [n_outputs]
+  TensorView logits;   ///< [n_outputs, vocab] in the ops' activation type
+  TensorView best;     ///< i32 [n_outputs]
+  TensorView largest;  ///< [n_outputs], the logits that `best` has
 };
 
 /// Bytes of workspace that llama_forward needs for up to so many rows and outputs.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/llama.h"
@@ -49,14 +50,17 @@ class StepBuffers {
   void download(const Batch& batch, StepOutput& output);
 
  private:
-  TensorView place(TensorView slot, const std::vector<int32_t>& values, const Shape& shape);
+  void check(const Batch& batch) const;
+  void describe_sequences(const Batch& batch);
+  void fetch_logits(const Batch& batch, StepOutput& output);
 
   Ops& ops_;
   const LlamaModel& model_;
   RunnerLimits limits_;
   Buffer ints_, logits_, best_;
-  TensorView token_ids_, positions_, sequence_of_row_, slots_, page_table_, output_rows_;
-  std::vector<int32_t> rows_scratch_;
+  std::vector<std::byte> packed_;  ///< the ints as they go to the device, the results as they come
+  std::vector<float> largest_;
+  std::vector<SequenceSpan> sequences_;
 };
 
 /// Calls llama_forward afresh in every step.
@@ -78,7 +82,8 @@ class EagerRunner : public Runner {
   StepBuffers buffers_;
 };
 
-/// Records a decode step once per number of rows and replays it; every other step runs eagerly.
+/// Records a decode step once per number of rows and context bucket and replays it; every other step runs
+/// eagerly.
 class CapturedRunner : public EagerRunner {
  public:
   /// Throws Error(kUnsupported) with the ops' reason where they cannot be captured.
@@ -89,7 +94,8 @@ class CapturedRunner : public EagerRunner {
   int64_t n_replays() const { return n_replays_; }
 
  private:
-  std::map<int32_t, std::unique_ptr<CapturedGraph>> graphs_;  ///< by number of rows
+  /// By number of rows and context bucket.
+  std::map<std::pair<int32_t, int64_t>, std::unique_ptr<CapturedGraph>> graphs_;
   int64_t n_replays_ = 0;
 };
 

@@ -38,7 +38,8 @@ KvLayout plain_layout(DType dtype, int32_t page_tokens, int64_t n_kv_heads, int6
                             name_of(dtype), format_of(dtype).block_elements, head_dim),
                 "use --kv-dtype bf16");
   }
-  return {dtype, page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim), {}, {}};
+  return {dtype, false, page_tokens, static_cast<int32_t>(n_kv_heads), static_cast<int32_t>(head_dim),
+          {},    {}};
 }
 
 }  // namespace
@@ -61,14 +62,16 @@ KvStorage::KvStorage(Memory& memory, const KvLayout& layout, int64_t n_layers, i
   const auto stride = checked_mul<int64_t>(layout.page_bytes(), 2 * n_layers);
   const auto bytes = checked_mul<int64_t>(stride.value_or(0), n_pages);
   CHECK(stride && bytes, "a cache of {} pages is too large", n_pages);
-  layout_.k.page = layout_.v.page = *stride / layout.element_bytes();
+  layout_.k.page = layout_.v.page =
+      layout.layers_apart ? layout.page_stride() : *stride / layout.element_bytes();
   pages_ = memory.allocate(static_cast<size_t>(*bytes), "the cache of keys and values");
 }
 
 KvLayer KvStorage::layer(int64_t index) const {
   CHECK(index >= 0 && index < n_layers_, "layer {} of {}", index, n_layers_);
-  auto* k = static_cast<std::byte*>(pages_.data()) + 2 * index * layout_.page_bytes();
-  return {k, k + layout_.page_bytes(), &layout_, n_pages_};
+  const int64_t bytes = layout_.page_bytes() * (layout_.layers_apart ? n_pages_ : 1);
+  auto* k = static_cast<std::byte*>(pages_.data()) + 2 * index * bytes;
+  return {k, k + bytes, &layout_, n_pages_};
 }
 
 }  // namespace chaski

@@ -56,6 +56,8 @@ struct KvLayout {
     }
   };
   DType dtype = DType::kF32;
+  /// A layer's k (all pages) is one array, and its v; else a page's layers lie together. See KvStorage.
+  bool layers_apart = false;
   int32_t page_tokens = 16;
   int32_t n_kv_heads = 0;
   int32_t head_dim = 0;
@@ -87,7 +89,8 @@ struct KvLayer {
 };
 
 /// The cache of all layers: [n_pages] × [n_layers] × {k, v} pages. What holds the same tokens lies together,
-/// so that a short text touches little memory though the system hands it out in large pages.
+/// so that a short text touches little memory though the system hands it out in large pages. Where the layout
+/// wants layers_apart: [n_layers] × {k, v} × [n_pages].
 class KvStorage {
  public:
   /// `layout` with any strides from page to page; layout() has this storage's.
@@ -106,6 +109,12 @@ class KvStorage {
   Buffer pages_;
 };
 
+/// What the host knows of a sequence's rows in a step.
+struct SequenceSpan {
+  int32_t first_row = 0, n_rows = 0;
+  int64_t n_context = 0;  ///< tokens that the cache holds of it when the step is done
+};
+
 /// The device's side of a step: views into buffers that were filled before llama_forward starts. Ops must
 /// take positions, slots and pages from here, not from the host's batch: a replayed step has only these.
 struct StepInputs {
@@ -120,6 +129,10 @@ struct StepInputs {
   TensorView page_table;       ///< i32 [n_sequences, pages_per_sequence]
   TensorView output_rows;      ///< i32 [n_outputs]
   TensorView rope;             ///< f32 [n_positions, head_dim]: cosines then sines, half each
+  /// For ops whose devices want lengths on the host; null where nobody said. A replayed step is as it was
+  /// captured, so in one an op may go by context_bucket and the numbers of rows and sequences alone.
+  const std::vector<SequenceSpan>* sequences = nullptr;
+  int64_t context_bucket = 0;  ///< Ops::context_bucket of the longest sequence
 };
 
 }  // namespace chaski

@@ -100,9 +100,11 @@ void DecoratedOps::gather_rows(const TensorView& x, const TensorView& rows, cons
   dispatch_primitive(call);
 }
 
-void DecoratedOps::argmax_rows(const TensorView& logits, const TensorView& out) {
-  OpCall call{OpKind::kArgmaxRows, {{logits}, {out}, {}, {}, {}}, 1, 1};
-  call.invoke = [](Ops& ops, const Operands& o, Workspace&) { ops.argmax_rows(o.reads[0], o.writes[0]); };
+void DecoratedOps::argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) {
+  OpCall call{OpKind::kArgmaxRows, {{logits}, {best, largest}, {}, {}, {}}, 1, 2};
+  call.invoke = [](Ops& ops, const Operands& o, Workspace&) {
+    ops.argmax_rows(o.reads[0], o.writes[0], o.writes[1]);
+  };
   dispatch_primitive(call);
 }
 

@@ -49,6 +49,9 @@ class DecoratedOps : public Ops {
   WeightId add_weight(WeightSourcePtr source) override;
   const WeightSource& weight(WeightId id) const override;
   OpSupport supports(const OpQuery& query) const override { return device_.supports(query); }
+  DType activation_dtype() const override { return device_.activation_dtype(); }
+  void adjoin(std::span<const WeightId> ids) override { device_.adjoin(ids); }
+  int64_t context_bucket(int64_t n_context) const override { return device_.context_bucket(n_context); }
   void synchronize() override { device_.synchronize(); }
   std::string why_not_capturable() const override;
 
@@ -62,7 +65,7 @@ class DecoratedOps : public Ops {
   void swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) override;
   void add(const TensorView& x, const TensorView& y, const TensorView& out) override;
   void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override;
-  void argmax_rows(const TensorView& logits, const TensorView& out) override;
+  void argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) override;
   void norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float eps, const StepInputs& in,
                             const KvLayer& kv, const TensorView& q, Workspace& ws) override;
   void linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace& ws) override;

@@ -44,9 +44,9 @@ void Ops::norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float e
                                const KvLayer& kv, const TensorView& q, Workspace& ws) {
   const Workspace::Scope scope(ws);
   const int64_t kv_width = int64_t{kv.layout->n_kv_heads} * kv.layout->head_dim;
-  const TensorView normed = ws.take(DType::kF32, x.shape);
-  const TensorView k = ws.take(DType::kF32, {x.n_rows(), kv_width});
-  const TensorView v = ws.take(DType::kF32, {x.n_rows(), kv_width});
+  const TensorView normed = ws.take(x.dtype, x.shape);
+  const TensorView k = ws.take(x.dtype, {x.n_rows(), kv_width});
+  const TensorView v = ws.take(x.dtype, {x.n_rows(), kv_width});
   rms_norm(x, w.norm, eps, normed);
   linear(normed, w.q, q);
   linear(normed, w.k, k);
@@ -56,7 +56,7 @@ void Ops::norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float e
 
 void Ops::linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace& ws) {
   const Workspace::Scope scope(ws);
-  const TensorView product = ws.take(DType::kF32, x.shape);
+  const TensorView product = ws.take(x.dtype, x.shape);
   linear(h, w, product);
   add(x, product, x);
 }
@@ -64,8 +64,8 @@ void Ops::linear_add(const TensorView& h, WeightId w, const TensorView& x, Works
 void Ops::norm_gate_up_swiglu(const TensorView& x, const GateUpWeights& w, float eps, const TensorView& h,
                               Workspace& ws) {
   const Workspace::Scope scope(ws);
-  const TensorView normed = ws.take(DType::kF32, x.shape);
-  const TensorView up = ws.take(DType::kF32, h.shape);
+  const TensorView normed = ws.take(x.dtype, x.shape);
+  const TensorView up = ws.take(x.dtype, h.shape);
   rms_norm(x, w.norm, eps, normed);
   linear(normed, w.gate, h);
   linear(normed, w.up, up);
@@ -75,7 +75,7 @@ void Ops::norm_gate_up_swiglu(const TensorView& x, const GateUpWeights& w, float
 void Ops::norm_head(const TensorView& x, WeightId norm, WeightId head, float eps, const TensorView& logits,
                     Workspace& ws) {
   const Workspace::Scope scope(ws);
-  const TensorView normed = ws.take(DType::kF32, x.shape);
+  const TensorView normed = ws.take(x.dtype, x.shape);
   rms_norm(x, norm, eps, normed);
   linear(normed, head, logits);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -70,11 +71,11 @@ class CapturedGraph {
   virtual void replay() = 0;
 };
 
-/// Activations are f32 [n_rows, width], row-major, in this Ops' memory. Calls may return before the work is
-/// done; Memory::copy_out and synchronize() wait. Inside a step no op allocates or copies between host and
-/// device.
-/// A row's result depends on the row alone: not on the phase, on what other rows there are, or on threads.
-/// The engine counts on it when it computes preempted tokens again and when it reuses pages.
+/// Activations are [n_rows, width] in activation_dtype(), row-major, in this Ops' memory. Calls may return
+/// before the work is done; Memory::copy_out and synchronize() wait. Inside a step no op allocates or copies
+/// between host and device. A row's result depends on the row alone: not on the phase, on what other rows
+/// there are, or on threads. The engine counts on it when it computes preempted tokens again and when it
+/// reuses pages.
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -84,6 +85,14 @@ class Ops {
   virtual WeightId add_weight(WeightSourcePtr source) = 0;
   virtual const WeightSource& weight(WeightId id) const = 0;
   virtual OpSupport supports(const OpQuery&) const { return {}; }
+  /// f32, f16 or bf16: of every activation and of the logits. Results are rounded to it as an op stores them.
+  virtual DType activation_dtype() const { return DType::kF32; }
+  /// These weights are always multiplied with the same rows: a device may hold them as one matrix, their rows
+  /// one below the other. Called right after they were added.
+  virtual void adjoin(std::span<const WeightId>) {}
+  /// What StepInputs::context_bucket is for sequences of up to so many tokens: steps that were captured are
+  /// replayed for the same bucket only. 0 where a captured step does for every length.
+  virtual int64_t context_bucket(int64_t /*n_context*/) const { return 0; }
   virtual void synchronize() {}
   /// Empty where a step of these ops can be captured and replayed; else why not.
   virtual std::string why_not_capturable() const { return "these ops run at once and record nothing"; }
@@ -113,9 +122,9 @@ class Ops {
   virtual void add(const TensorView& x, const TensorView& y, const TensorView& out) = 0;
   /// out[i] = x[rows[i]]; rows i32 [n].
   virtual void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) = 0;
-  /// out[r] = index of the first largest value of logits[r]; −1 where the row holds a NaN or its largest is
-  /// not finite.
-  virtual void argmax_rows(const TensorView& logits, const TensorView& out) = 0;
+  /// best[r] = index of the first largest value of logits[r], largest[r] = that value; NaN, with any index,
+  /// where the row holds a NaN. best i32 [n], largest as the logits [n].
+  virtual void argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) = 0;
 
   // Fused. Temporaries come from `ws`.
 

@@ -38,6 +38,24 @@ void store_element(void* data, DType dtype, int64_t index, float value) {
   }
 }
 
+namespace {
+
+/// Row `row` of a view of activations as f32; in `scratch` where it is stored otherwise.
+const float* load_row(const TensorView& view, int64_t row, std::vector<float>& scratch) {
+  const int64_t n = view.n_cols();
+  if (view.dtype == DType::kF32) return view.f32() + row * n;
+  scratch.resize(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i)
+    scratch[static_cast<size_t>(i)] = load_element(view.data, view.dtype, row * n + i);
+  return scratch.data();
+}
+
+void store(const TensorView& view, int64_t row, int64_t column, double value) {
+  store_element(view.data, view.dtype, row * view.n_cols() + column, static_cast<float>(value));
+}
+
+}  // namespace
+
 WeightId ScalarOps::add_weight(WeightSourcePtr source) {
   Stored w{source, {}};
   w.bytes.resize(static_cast<size_t>(source->n_rows() * row_bytes(source->dtype(), source->n_cols())));
@@ -69,7 +87,7 @@ void ScalarOps::embed(WeightId table, const TensorView& token_ids, const TensorV
         out.shape.to_string());
   for (int64_t r = 0; r < out.n_rows(); ++r) {
     const float* row = decoded(w, token_ids.i32()[r]);
-    std::copy(row, row + out.n_cols(), out.f32() + r * out.n_cols());
+    for (int64_t i = 0; i < out.n_cols(); ++i) store(out, r, i, row[i]);
   }
 }
 
@@ -80,11 +98,11 @@ void ScalarOps::rms_norm(const TensorView& x, WeightId gain, float eps, const Te
         out.shape.to_string());
   const float* g = decoded(w, 0);
   for (int64_t r = 0; r < x.n_rows(); ++r) {
-    const float* in = x.f32() + r * n;
+    const float* in = load_row(x, r, value_);
     double sum = 0;
     for (int64_t i = 0; i < n; ++i) sum += double{in[i]} * in[i];
     const double scale = 1.0 / std::sqrt(sum / static_cast<double>(n) + double{eps});
-    for (int64_t i = 0; i < n; ++i) out.f32()[r * n + i] = static_cast<float>(in[i] * scale * g[i]);
+    for (int64_t i = 0; i < n; ++i) store(out, r, i, in[i] * scale * g[i]);
   }
 }
 
@@ -95,28 +113,31 @@ void ScalarOps::linear(const TensorView& x, WeightId w_id, const TensorView& out
   CHECK(w.source->n_cols() == n_in && w.source->n_rows() == n_out && out.n_rows() == x.n_rows(),
         "{} {} times {} into {}", w.source->name(), w.source->shape().to_string(), x.shape.to_string(),
         out.shape.to_string());
+  std::vector<const float*> rows;
+  inputs_.resize(static_cast<size_t>(x.n_rows()));
+  for (int64_t r = 0; r < x.n_rows(); ++r) rows.push_back(load_row(x, r, inputs_[static_cast<size_t>(r)]));
   for (int64_t o = 0; o < n_out; ++o) {
     const float* row = decoded(w, o);
     for (int64_t r = 0; r < x.n_rows(); ++r) {
-      const float* in = x.f32() + r * n_in;
+      const float* in = rows[static_cast<size_t>(r)];
       double sum = 0;
       for (int64_t i = 0; i < n_in; ++i) sum += double{in[i]} * row[i];
-      out.f32()[r * n_out + o] = static_cast<float>(sum);
+      store(out, r, o, sum);
     }
   }
 }
 
 namespace {
 
-/// Rotate one head in place: element d with element d + half.
-void rotate(float* head, const float* cos_sin, int64_t half) {
-  for (int64_t d = 0; d < half; ++d) {
-    const double c = cos_sin[d];
-    const double s = cos_sin[half + d];
-    const double a = head[d];
-    const double b = head[d + half];
-    head[d] = static_cast<float>(a * c - b * s);
-    head[d + half] = static_cast<float>(b * c + a * s);
+/// Rotate the head at element `first` in place: element d with element d + half.
+void rotate(const TensorView& view, int64_t first, const float* cos_sin, int64_t half) {
+  for (int64_t d = first; d < first + half; ++d) {
+    const double c = cos_sin[d - first];
+    const double s = cos_sin[half + d - first];
+    const double a = load_element(view.data, view.dtype, d);
+    const double b = load_element(view.data, view.dtype, d + half);
+    store_element(view.data, view.dtype, d, static_cast<float>(a * c - b * s));
+    store_element(view.data, view.dtype, d + half, static_cast<float>(b * c + a * s));
   }
 }
 
@@ -132,15 +153,15 @@ void ScalarOps::rope_append(const TensorView& q, const TensorView& k, const Tens
         "rope of q {} and k {}", q.shape.to_string(), k.shape.to_string());
   for (int64_t r = 0; r < in.n_rows; ++r) {
     const float* cos_sin = in.rope.f32() + in.positions.i32()[r] * dim;
-    for (int64_t h = 0; h < n_heads; ++h) rotate(q.f32() + r * q.n_cols() + h * dim, cos_sin, dim / 2);
+    for (int64_t h = 0; h < n_heads; ++h) rotate(q, r * q.n_cols() + h * dim, cos_sin, dim / 2);
     const int64_t page = in.slots.i32()[r] / l.page_tokens;
     const int64_t token = in.slots.i32()[r] % l.page_tokens;
+    for (int64_t h = 0; h < l.n_kv_heads; ++h) rotate(k, r * k.n_cols() + h * dim, cos_sin, dim / 2);
+    const float* key = load_row(k, r, key_);
+    const float* value = load_row(v, r, value_);
     for (int64_t h = 0; h < l.n_kv_heads; ++h) {
-      float* key = k.f32() + r * k.n_cols() + h * dim;
-      const float* value = v.f32() + r * k.n_cols() + h * dim;
-      rotate(key, cos_sin, dim / 2);
-      store_kv_row(l, l.k, kv.k, {page, token, h}, key);
-      store_kv_row(l, l.v, kv.v, {page, token, h}, value);
+      store_kv_row(l, l.k, kv.k, {page, token, h}, key + h * dim);
+      store_kv_row(l, l.v, kv.v, {page, token, h}, value + h * dim);
     }
   }
 }
@@ -160,8 +181,9 @@ void ScalarOps::attention(const TensorView& q, const StepInputs& in, const KvLay
     scores_.resize(static_cast<size_t>(n_keys));
     sums_.resize(static_cast<size_t>(dim));
     row_.resize(static_cast<size_t>(dim));
+    const float* queries = load_row(q, r, key_);
     for (int64_t h = 0; h < n_heads; ++h) {
-      const float* query = q.f32() + r * q.n_cols() + h * dim;
+      const float* query = queries + h * dim;
       double largest = -std::numeric_limits<double>::infinity();
       for (int64_t t = 0; t < n_keys; ++t) {
         load_kv_row(l, l.k, kv.k, {pages[t / l.page_tokens], t % l.page_tokens, h / group}, row_.data());
@@ -178,8 +200,7 @@ void ScalarOps::attention(const TensorView& q, const StepInputs& in, const KvLay
         load_kv_row(l, l.v, kv.v, {pages[t / l.page_tokens], t % l.page_tokens, h / group}, row_.data());
         for (size_t d = 0; d < row_.size(); ++d) sums_[d] += weight * row_[d];
       }
-      float* result = out.f32() + r * out.n_cols() + h * dim;
-      for (int64_t d = 0; d < dim; ++d) result[d] = static_cast<float>(sums_[static_cast<size_t>(d)] / total);
+      for (int64_t d = 0; d < dim; ++d) store(out, r, h * dim + d, sums_[static_cast<size_t>(d)] / total);
     }
   }
 }
@@ -188,37 +209,42 @@ void ScalarOps::swiglu(const TensorView& gate, const TensorView& up, const Tenso
   CHECK(gate.shape == up.shape && out.shape == gate.shape, "swiglu of {} and {}", gate.shape.to_string(),
         up.shape.to_string());
   for (int64_t i = 0; i < out.shape.n_elements(); ++i) {
-    const double g = gate.f32()[i];
-    out.f32()[i] = static_cast<float>(g / (1.0 + std::exp(-g)) * up.f32()[i]);
+    const double g = load_element(gate.data, gate.dtype, i);
+    const double u = load_element(up.data, up.dtype, i);
+    store(out, 0, i, g / (1.0 + std::exp(-g)) * u);
   }
 }
 
 void ScalarOps::add(const TensorView& x, const TensorView& y, const TensorView& out) {
   CHECK(x.shape == y.shape && out.shape == x.shape, "add {} and {}", x.shape.to_string(),
         y.shape.to_string());
-  for (int64_t i = 0; i < out.shape.n_elements(); ++i) out.f32()[i] = x.f32()[i] + y.f32()[i];
+  for (int64_t i = 0; i < out.shape.n_elements(); ++i) {
+    store(out, 0, i, double{load_element(x.data, x.dtype, i)} + load_element(y.data, y.dtype, i));
+  }
 }
 
 void ScalarOps::gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) {
   CHECK(out.n_cols() == x.n_cols() && out.n_rows() == rows.shape.n_elements(), "gather {} rows into {}",
         rows.shape.n_elements(), out.shape.to_string());
   for (int64_t i = 0; i < out.n_rows(); ++i) {
-    const TensorView row = x.rows(rows.i32()[i], 1);
-    std::copy(row.f32(), row.f32() + x.n_cols(), out.f32() + i * x.n_cols());
+    const float* row = load_row(x, rows.i32()[i], value_);
+    for (int64_t c = 0; c < x.n_cols(); ++c) store(out, i, c, row[c]);
   }
 }
 
-void ScalarOps::argmax_rows(const TensorView& logits, const TensorView& out) {
+void ScalarOps::argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) {
   const int64_t n = logits.n_cols();
   for (int64_t r = 0; r < logits.n_rows(); ++r) {
-    const float* row = logits.f32() + r * n;
-    int64_t best = 0;
+    const float* row = load_row(logits, r, value_);
+    int64_t first = 0;
     bool has_nan = false;
     for (int64_t i = 0; i < n; ++i) {
       has_nan |= std::isnan(row[i]);
-      if (row[i] > row[best]) best = i;
+      if (row[i] > row[first]) first = i;
     }
-    out.i32()[r] = has_nan || !std::isfinite(row[best]) ? -1 : static_cast<int32_t>(best);
+    best.i32()[r] = static_cast<int32_t>(first);
+    store_element(largest.data, largest.dtype, r,
+                  has_nan ? std::numeric_limits<float>::quiet_NaN() : row[first]);
   }
 }
 

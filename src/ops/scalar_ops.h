@@ -1,5 +1,6 @@
 // The oracle: every primitive as plainly as it can be written, sums in float64. Every device is compared with
-// it, and ops that a device lacks run on it. Not fast, and not meant to be.
+// it, and ops that a device lacks run on it. Activations may be f32, f16 or bf16: results are rounded as they
+// are stored, so it rounds where a device of that type does. Not fast, and not meant to be.
 #pragma once
 
 #include <vector>
@@ -26,7 +27,7 @@ class ScalarOps : public Ops {
   void swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) override;
   void add(const TensorView& x, const TensorView& y, const TensorView& out) override;
   void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override;
-  void argmax_rows(const TensorView& logits, const TensorView& out) override;
+  void argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) override;
 
  private:
   struct Stored {
@@ -39,7 +40,8 @@ class ScalarOps : public Ops {
 
   HostMemory memory_;
   std::vector<Stored> weights_;
-  std::vector<float> row_;
+  std::vector<float> row_, key_, value_;
+  std::vector<std::vector<float>> inputs_;
   std::vector<double> scores_, sums_;
 };
 

@@ -19,10 +19,12 @@
 
 namespace chaski::testing {
 
-/// What happened while a step's work was pending: both must stay 0 where the device does all ops itself.
+/// What happened while a step's work was pending. Where the device does all ops itself nothing is allocated
+/// or copied to it, and the host waits once a step: when it reads the results.
 struct StepTraffic {
   int64_t allocations = 0;
-  int64_t copies = 0;
+  int64_t copies_in = 0;
+  int64_t waits = 0;
 };
 
 /// An arena without access rights but for the moments in which the device works on it.
@@ -43,12 +45,13 @@ class IsolatedMemory : public Memory {
     return Buffer(data, rounded, [](void*) {});
   }
   void copy_in(void* device, const void* host, size_t bytes) override {
-    note_copy();
+    if (!pending_.empty()) ++traffic_.copies_in;
+    synchronize();
     const Unlocked access(*this);
     std::copy_n(static_cast<const std::byte*>(host), bytes, static_cast<std::byte*>(device));
   }
   void copy_out(void* host, const void* device, size_t bytes) override {
-    note_copy();
+    synchronize();
     const Unlocked access(*this);
     std::copy_n(static_cast<const std::byte*>(device), bytes, static_cast<std::byte*>(host));
   }
@@ -56,6 +59,7 @@ class IsolatedMemory : public Memory {
 
   void defer(std::function<void()> work) { pending_.push_back(std::move(work)); }
   void synchronize() {
+    if (!pending_.empty()) ++traffic_.waits;
     const Unlocked access(*this);
     while (!pending_.empty()) {
       pending_.front()();
@@ -75,10 +79,6 @@ class IsolatedMemory : public Memory {
     }
     IsolatedMemory& memory_;
   };
-  void note_copy() {
-    if (!pending_.empty()) ++traffic_.copies;
-    synchronize();
-  }
 
   void* base_;
   size_t capacity_;
@@ -194,8 +194,9 @@ class IsolatedOps : public Ops {
   void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override {
     run(OpKind::kGatherRows, out, [this, x, rows, out] { scalar_.gather_rows(x, rows, out); });
   }
-  void argmax_rows(const TensorView& logits, const TensorView& out) override {
-    run(OpKind::kArgmaxRows, out, [this, logits, out] { scalar_.argmax_rows(logits, out); });
+  void argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) override {
+    run(OpKind::kArgmaxRows, best,
+        [this, logits, best, largest] { scalar_.argmax_rows(logits, best, largest); });
   }
 
  private:

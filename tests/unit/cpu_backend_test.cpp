@@ -225,7 +225,9 @@ class Unfused : public ScalarOps {
   void gather_rows(const TensorView& x, const TensorView& r, const TensorView& o) override {
     inner_.gather_rows(x, r, o);
   }
-  void argmax_rows(const TensorView& l, const TensorView& o) override { inner_.argmax_rows(l, o); }
+  void argmax_rows(const TensorView& l, const TensorView& b, const TensorView& v) override {
+    inner_.argmax_rows(l, b, v);
+  }
 
  private:
   Ops& inner_;

@@ -92,8 +92,9 @@ int32_t best_of(const cpu::KernelTable& kernels, std::vector<float> row) {
   const auto n = static_cast<int64_t>(row.size());
   const HostTensor logits({1, n}, std::move(row));
   HostTensor best = HostTensor::of_ints({-7});
-  machine.ops.argmax_rows(logits.view, best.view);
-  return best.ints[0];
+  HostTensor largest({1});
+  machine.ops.argmax_rows(logits.view, best.view, largest.view);
+  return std::isfinite(largest.view.f32()[0]) ? best.ints[0] : -1;
 }
 
 TEST_P(CpuRows, TheBestTokenIsTheFirstOfTheLargestAndNoneWhereARowIsNotFinite) {

@@ -59,8 +59,32 @@ TEST(ScalarOps, ArgmaxTakesTheFirstOfEqualsAndRefusesNonFinite) {
   const float inf = std::numeric_limits<float>::infinity();
   const Values logits({4, 3}, {1, 7, 7, nan, 1, 2, 1, inf, 2, -inf, -inf, -1});
   std::vector<int32_t> best(4);
-  ops.argmax_rows(logits.view, ints(best));
-  EXPECT_EQ(best, (std::vector<int32_t>{1, -1, -1, 2}));
+  const Values largest({4});
+  ops.argmax_rows(logits.view, ints(best), largest.view);
+  EXPECT_EQ(best[0], 1);
+  EXPECT_EQ(largest.values[0], 7);
+  EXPECT_TRUE(std::isnan(largest.values[1]));
+  EXPECT_EQ(largest.values[2], inf);
+  EXPECT_EQ(best[3], 2);
+  EXPECT_EQ(largest.values[3], -1);
+}
+
+TEST(ScalarOps, HalfActivationsAreRoundedWhereTheyAreStored) {
+  ScalarOps ops;
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    // 1 + 2^-6 is the same in both; a third of it in neither.
+    const WeightId third = add(ops, {1, 2}, {1.0f / 3, 0});
+    std::vector<uint16_t> x(2), y(1), sum(1);
+    const TensorView in{x.data(), dtype, {1, 2}}, out{y.data(), dtype, {1, 1}},
+        both{sum.data(), dtype, {1, 1}};
+    store_element(x.data(), dtype, 0, 1.015625f);
+    ops.linear(in, third, out);
+    std::vector<uint16_t> rounded(1);
+    store_element(rounded.data(), dtype, 0, static_cast<float>(1.015625 * double{1.0f / 3}));
+    EXPECT_EQ(y, rounded);
+    ops.add(out, out, both);
+    EXPECT_EQ(load_element(sum.data(), dtype, 0), 2 * load_element(y.data(), dtype, 0));
+  }
 }
 
 TEST(ScalarOps, EmbedAndGatherPickRows) {

@@ -70,6 +70,13 @@ Outcome ask_all(const Fixture& fixture, Device& device, Ops& ops) {
   return outcome;
 }
 
+void expect_no_traffic_inside_steps(IsolatedDevice& device, int64_t n_steps) {
+  const StepTraffic& traffic = device.isolated_ops().isolated_memory().traffic();
+  EXPECT_EQ(traffic.allocations, 0);
+  EXPECT_EQ(traffic.copies_in, 0);
+  EXPECT_EQ(traffic.waits, n_steps);
+}
+
 /// What the isolated device answers with nothing between it and the engine; what all else must equal.
 const Outcome& plain_outcome(const Fixture& fixture) {
   static const Outcome kOutcome = [&fixture] {
@@ -90,8 +97,7 @@ TEST(Seam, FiveQuestionsRunOnADeviceOfItsOwnWithoutAllocationOrCopyInsideAStep) 
   IsolatedDevice device;
   const Outcome outcome = ask_all(fixture, device, device.ops());
   for (const auto& ids : outcome.ids) EXPECT_FALSE(ids.empty());
-  EXPECT_EQ(device.isolated_ops().isolated_memory().traffic().allocations, 0);
-  EXPECT_EQ(device.isolated_ops().isolated_memory().traffic().copies, 0);
+  expect_no_traffic_inside_steps(device, outcome.n_steps);
 }
 
 TEST(Seam, TheCpuBackendGivesTheSameTextAsTheDevice) {
@@ -123,8 +129,7 @@ TEST(Seam, ACapturedRunnerReplaysDecodeStepsAndGivesTheSameText) {
   const auto& runner = static_cast<const CapturedRunner&>(engine.runner());
   EXPECT_GE(runner.n_replays(),
             engine.stats().n_generated_tokens - 2 * static_cast<int64_t>(five_questions().size()));
-  EXPECT_EQ(device.isolated_ops().isolated_memory().traffic().allocations, 0);
-  EXPECT_EQ(device.isolated_ops().isolated_memory().traffic().copies, 0);
+  expect_no_traffic_inside_steps(device, engine.stats().n_steps);
 }
 
 TEST(Seam, StepsAreCapturedThroughTheFallbackDecoratorWhileNothingIsMissing) {

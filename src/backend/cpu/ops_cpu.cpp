@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "base/error.h"
 
@@ -360,12 +361,16 @@ void CpuOps::gather_rows(const TensorView& x, const TensorView& rows, const Tens
   }
 }
 
-void CpuOps::argmax_rows(const TensorView& logits, const TensorView& out) {
-  CHECK(out.shape.n_elements() == logits.n_rows(), "best of {} into {}", logits.shape.to_string(),
-        out.shape.to_string());
+void CpuOps::argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) {
+  CHECK(best.shape.n_elements() == logits.n_rows() && largest.shape == best.shape, "best of {} into {}",
+        logits.shape.to_string(), best.shape.to_string());
   parallel(logits.n_rows(), 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r)
-      out.i32()[r] = kernels_.argmax(logits.f32() + r * logits.n_cols(), logits.n_cols());
+    for (int64_t r = begin; r < end; ++r) {
+      const float* row = logits.f32() + r * logits.n_cols();
+      const int32_t index = kernels_.argmax(row, logits.n_cols());  // −1: a NaN, or not finite
+      best.i32()[r] = std::max(index, 0);
+      largest.f32()[r] = index < 0 ? std::numeric_limits<float>::quiet_NaN() : row[index];
+    }
   });
 }
 

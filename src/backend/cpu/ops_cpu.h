@@ -52,7 +52,7 @@ class CpuOps : public Ops {
   void swiglu(const TensorView& gate, const TensorView& up, const TensorView& out) override;
   void add(const TensorView& x, const TensorView& y, const TensorView& out) override;
   void gather_rows(const TensorView& x, const TensorView& rows, const TensorView& out) override;
-  void argmax_rows(const TensorView& logits, const TensorView& out) override;
+  void argmax_rows(const TensorView& logits, const TensorView& best, const TensorView& largest) override;
 
   void norm_qkv_rope_append(const TensorView& x, const QkvWeights& w, float eps, const StepInputs& in,
                             const KvLayer& kv, const TensorView& q, Workspace& ws) override;
