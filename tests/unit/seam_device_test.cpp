@@ -71,7 +71,7 @@ Outcome ask_all(const Fixture& fixture, Device& device, Ops& ops) {
 }
 
 void expect_no_traffic_inside_steps(IsolatedDevice& device, int64_t n_steps) {
-  const StepTraffic& traffic = device.isolated_ops().isolated_memory().traffic();
+  const chaski::testing::StepTraffic& traffic = device.isolated_ops().isolated_memory().traffic();
   EXPECT_EQ(traffic.allocations, 0);
   EXPECT_EQ(traffic.copies_in, 0);
   EXPECT_EQ(traffic.waits, n_steps);
