@@ -116,79 +116,37 @@ AscendInstall look_for_ascend(const MachineView& view) {
   return install;
 }
 
+namespace {
+
+/// What goes without a symbol that a backend can do without; `name` is of the tables.
+Words lost_without(std::string_view name) {
+  if (name.substr(0, 8) == "aclmdlRI")
+    return {"no captured steps: every op is launched from the host", "不能捕获图：每个算子都由主机下发"};
+  if (name == "aclrtGetDeviceUtilizationRate")
+    return {"reports leave out how busy the NPU was", "报告中没有 NPU 利用率"};
+  if (name == "aclrtGetVersion")
+    return {"records leave out the version of AscendCL", "记录中没有 AscendCL 的版本"};
+  return {fmt::format("{} runs on the CPU", name), fmt::format("{} 改由 CPU 执行", name)};
+}
+
+}  // namespace
+
 const std::vector<AscendSymbol>& ascend_symbols() {
-  static const Words kGraph{"no captured steps: every op is launched from the host",
-                            "不能捕获图：每个算子都由主机下发"};
-  static const Words kQuantised{"no int8 or int4 weights on the NPU", "NPU 上不能使用 int8、int4 权重"};
-  static const Words kReuse{"ops are planned anew in every step", "每一步都要重新准备算子"};
-  static const Words kFusedNorm{"one launch more per layer", "每层多一次下发"};
-  static const Words kPaged{"no paged cache of keys and values", "不能使用分页 KV 缓存"};
-  static const Words kFormat{"weights stay in row-major order", "权重只能按行存放"};
   static const std::vector<AscendSymbol> kSymbols = [] {
+    constexpr std::string_view kAscendCl = "libascendcl", kNnBase = "libnnopbase", kOperators = "libopapi";
+    constexpr bool kRequired = true, kOptional = false;
     std::vector<AscendSymbol> all;
-    for (const char* name : {"aclInit",
-                             "aclFinalize",
-                             "aclGetRecentErrMsg",
-                             "aclrtSetDevice",
-                             "aclrtResetDevice",
-                             "aclrtGetDeviceCount",
-                             "aclrtGetSocName",
-                             "aclrtCreateContext",
-                             "aclrtSetCurrentContext",
-                             "aclrtCreateStream",
-                             "aclrtDestroyStream",
-                             "aclrtSynchronizeStream",
-                             "aclrtMalloc",
-                             "aclrtFree",
-                             "aclrtMallocHost",
-                             "aclrtFreeHost",
-                             "aclrtMemcpy",
-                             "aclrtMemcpyAsync",
-                             "aclrtMemsetAsync",
-                             "aclrtGetMemInfo",
-                             "aclrtCreateEventWithFlag",
-                             "aclrtRecordEvent",
-                             "aclrtSynchronizeEvent",
-                             "aclrtEventElapsedTime",
-                             "aclrtDestroyEvent"}) {
-      all.push_back({"libascendcl", name, {}});
-    }
-    for (const char* name :
-         {"aclCreateTensor", "aclDestroyTensor", "aclCreateScalar", "aclDestroyScalar", "aclCreateIntArray",
-          "aclDestroyIntArray", "aclCreateTensorList", "aclDestroyTensorList"}) {
-      all.push_back({"libnnopbase", name, {}});
-    }
-    for (const char* name : {"aclnnEmbedding",
-                             "aclnnEmbeddingGetWorkspaceSize",
-                             "aclnnRmsNorm",
-                             "aclnnRmsNormGetWorkspaceSize",
-                             "aclnnMm",
-                             "aclnnMmGetWorkspaceSize",
-                             "aclnnRotaryPositionEmbedding",
-                             "aclnnRotaryPositionEmbeddingGetWorkspaceSize",
-                             "aclnnInplaceScatterUpdate",
-                             "aclnnInplaceScatterUpdateGetWorkspaceSize",
-                             "aclnnFusedInferAttentionScoreV2",
-                             "aclnnFusedInferAttentionScoreV2GetWorkspaceSize",
-                             "aclnnSwiGlu",
-                             "aclnnSwiGluGetWorkspaceSize",
-                             "aclnnAdd",
-                             "aclnnAddGetWorkspaceSize",
-                             "aclnnIndexSelect",
-                             "aclnnIndexSelectGetWorkspaceSize",
-                             "aclnnArgMax",
-                             "aclnnArgMaxGetWorkspaceSize"}) {
-      all.push_back({"libopapi", name, {}});
-    }
-    for (const char* name :
-         {"aclmdlRICaptureBegin", "aclmdlRICaptureEnd", "aclmdlRIExecuteAsync", "aclmdlRIDestroy"}) {
-      all.push_back({"libascendcl", name, kGraph});
-    }
-    all.push_back({"libnnopbase", "aclSetAclOpExecutorRepeatable", kReuse});
-    all.push_back({"libopapi", "aclnnAddRmsNorm", kFusedNorm});
-    all.push_back({"libopapi", "aclnnWeightQuantBatchMatmulV2", kQuantised});
-    all.push_back({"libopapi", "aclnnScatterPaKvCache", kPaged});
-    all.push_back({"libopapi", "aclnnNpuFormatCast", kFormat});
+    const auto add = [&](std::string_view library, std::string_view name, bool is_required) {
+      all.push_back({library, name, is_required ? Words{} : lost_without(name)});
+    };
+#define ACL_FUNCTION(library, since, need, type, name, parameters) add(library, #name, need);
+#include "backend/ascend/acl_functions.def"
+#undef ACL_FUNCTION
+#define ACLNN_OP(since, need, name, args) \
+  add(kOperators, "aclnn" #name, need);   \
+  add(kOperators, "aclnn" #name "GetWorkspaceSize", need);
+#include "backend/ascend/aclnn_ops.def"
+#undef ACLNN_OP
     return all;
   }();
   return kSymbols;

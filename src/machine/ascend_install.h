@@ -44,7 +44,7 @@ struct DriverNeed {
 };
 const DriverNeed* driver_need_of(const Release& cann);
 
-/// A symbol of CANN that a backend calls. Empty `lost`: it cannot do without.
+/// A symbol of CANN that a backend calls, from the backend's own tables. Empty `lost`: it cannot do without.
 struct AscendSymbol {
   std::string_view library;  ///< "libascendcl": which group of libraries has it
   std::string_view name;
