@@ -88,6 +88,16 @@ class Bench:
         self.missing.append(program)
         return False
 
+    def uses(self, what, folder, *command):
+        """The client takes what chaski put into `folder` for its own: no weights come again."""
+        self.hub.log.clear()
+        if self.run(what, *command) is None:
+            return
+        self.check(what, folder)
+        again = {seen.path for seen in self.hub.log if seen.is_cdn and seen.n_sent}
+        if again:
+            self.failures.append(f"{what}: fetched again: {again}")
+
     def anchors(self):
         """What hashing and writing so many bytes take alone, here and now."""
         large = self.hub.root / REPO / "large.safetensors"
@@ -108,6 +118,11 @@ class Bench:
         used = self.pull("chaski in modelscope's cache", REPO)
         if (used["where"], used["path"]) != ("cache", str(cache)):
             self.failures.append(f"modelscope's cache is not used in place: {used}")
+        self.uses("modelscope in a folder of chaski's", self.home / "a", "modelscope", "download", REPO, "--local-dir",
+                  self.home / "a")
+        shutil.rmtree(cache)
+        self.pull("chaski into modelscope's cache", REPO, "--local-dir", cache)
+        self.uses("modelscope in a cache of chaski's", cache, "modelscope", "download", REPO)
         self.run("modelscope, old layout", "modelscope", "download", "--model", REPO, "--local_dir", self.home / "b")
         self.check("modelscope, old layout", self.home / "b")
 
@@ -124,6 +139,7 @@ class Bench:
         used = self.pull("chaski in hf's cache", REPO, "--from", "huggingface")
         if (used["where"], used["path"]) != ("cache", str(cache)):
             self.failures.append(f"hf's cache is not used in place: {used}")
+        self.uses("hf in a folder of chaski's", self.home / "c", "hf", "download", REPO, "--local-dir", self.home / "c")
 
     def git_lfs(self):
         if not self.has("git") or not self.has("git-lfs"):
