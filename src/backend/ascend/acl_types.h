@@ -59,7 +59,8 @@ struct Utilization {
 inline constexpr Status kInvalidParam = 100000, kUninitialised = 100001, kRepeatedInit = 100002;
 inline constexpr Status kRuntimeParam = 107000, kInvalidDevice = 107001, kContextNull = 107002;
 inline constexpr Status kStreamContext = 107003, kInvalidHandle = 107017, kStreamCaptured = 107027;
-inline constexpr Status kNotWhileCapturing = 107041, kBadAllocation = 200000, kUnsupportedFeature = 207000;
+inline constexpr Status kNotWhileCapturing = 107030, kNoWaitWhileCapturing = 107041, kBadAllocation = 200000,
+                        kUnsupportedFeature = 207000;
 inline constexpr Status kDeviceMemory = 207001, kNoDevice = 207004, kNoStreamResource = 207008;
 inline constexpr Status kRuntimeInternal = 507000, kSocVersion = 507008, kModelExecute = 507011;
 inline constexpr Status kAicoreTimeout = 507014, kAicoreException = 507015, kAicpuException = 507018;
