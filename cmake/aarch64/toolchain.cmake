@@ -8,5 +8,5 @@ find_program(CHASKI_QEMU NAMES qemu-aarch64 qemu-aarch64-static REQUIRED)
 # The processor "max" has every extension that qemu knows.
 set(CMAKE_CROSSCOMPILING_EMULATOR "${CHASKI_QEMU};-cpu;max")
 set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
-# Debian's libyaml-cpp-dev is for one architecture at a time.
-set(yaml-cpp_DIR ${CMAKE_CURRENT_LIST_DIR})
+# What `./dev` unpacks there: packages that cannot be installed beside this machine's own.
+list(PREPEND CMAKE_PREFIX_PATH ${CMAKE_CURRENT_LIST_DIR}/../../.cache/arm64/usr)

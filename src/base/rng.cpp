@@ -1,6 +1,11 @@
 #include "base/rng.h"
 
-#include <random>
+#include <sys/random.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "base/error.h"
 
 namespace chaski {
 
@@ -29,8 +34,13 @@ double uniform01(uint64_t seed, uint64_t sample, uint64_t position) {
 }
 
 uint64_t draw_seed() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32 | device()) >> 11;
+  uint64_t bits = 0;
+  while (::getrandom(&bits, sizeof(bits), 0) != sizeof(bits)) {  // so few come whole or not at all
+    if (errno == EINTR) continue;
+    throw Error(ErrorCode::kInternal, "draw a random number",
+                fmt::format("getrandom: {}", std::generic_category().message(errno)));
+  }
+  return bits >> 11;
 }
 
 }  // namespace chaski

@@ -4,27 +4,23 @@
 #include "net/http_client.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
+#include <netdb.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <exception>
-#include <mutex>
 #include <optional>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "net/curl_api.h"
 
 namespace chaski {
 namespace {
 
 constexpr size_t kMaxHeaderBytes = size_t{256} << 10;
 constexpr int kPollMs = 50;  // how late Ctrl-C may be noticed
-
-void start_curl_once() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -40,8 +36,8 @@ Error usage(std::string_view what) { return Error(ErrorCode::kUsage, "ask a serv
 class Url {
  public:
   /// Throws Error(kUsage) for what is no http or https URL, or carries a password.
-  explicit Url(const std::string& text) : handle_(curl_url(), curl_url_cleanup) {
-    CHECK(handle_ != nullptr, "curl_url gave nothing");
+  explicit Url(const std::string& text) : handle_(curl().url(), curl().url_cleanup) {
+    CHECK(handle_ != nullptr, "libcurl gives no URL");
     set(text);
   }
   /// Where a redirect's Location leads, which may be relative.
@@ -69,8 +65,8 @@ class Url {
     const bool is_plain = std::all_of(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7F; });
     const CURLUcode code =
-        is_plain ? curl_url_set(handle_.get(), CURLUPART_URL, text.c_str(), 0) : CURLUE_MALFORMED_INPUT;
-    if (code != CURLUE_OK) throw usage(fmt::format("\"{}\" is no URL: {}", shown, curl_url_strerror(code)));
+        is_plain ? curl().url_set(handle_.get(), CURLUPART_URL, text.c_str(), 0) : CURLUE_MALFORMED_INPUT;
+    if (code != CURLUE_OK) throw usage(fmt::format("\"{}\" is no URL", shown));
     const std::string scheme = part(CURLUPART_SCHEME, 0);
     if (scheme != "http" && scheme != "https") {
       throw usage(fmt::format("expected a URL of http or https, found \"{}\"", shown));
@@ -83,13 +79,13 @@ class Url {
 
   std::string part(CURLUPart which, unsigned flags) const {
     char* text = nullptr;
-    if (curl_url_get(handle_.get(), which, &text, flags) != CURLUE_OK || text == nullptr) return {};
+    if (curl().url_get(handle_.get(), which, &text, flags) != CURLUE_OK || text == nullptr) return {};
     std::string copy(text);
-    curl_free(text);
+    curl().free(text);
     return copy;
   }
 
-  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> handle_;
+  std::unique_ptr<CURLU, decltype(CurlApi::url_cleanup)> handle_;
 };
 
 bool is_redirect(int status) {
@@ -100,12 +96,12 @@ bool is_redirect(int status) {
 class HeaderList {
  public:
   HeaderList() = default;
-  ~HeaderList() { curl_slist_free_all(list_); }
+  ~HeaderList() { curl().slist_free_all(list_); }
   HeaderList(const HeaderList&) = delete;
   HeaderList& operator=(const HeaderList&) = delete;
 
   void add(const std::string& line) {
-    curl_slist* longer = curl_slist_append(list_, line.c_str());
+    curl_slist* longer = curl().slist_append(list_, line.c_str());
     CHECK(longer != nullptr, "no memory for a header");
     list_ = longer;
   }
@@ -126,6 +122,14 @@ void check_header(const std::string& name, const std::string& value) {
   if (!is_name_fine || std::any_of(value.begin(), value.end(), is_bad)) {
     throw usage(fmt::format("the header \"{}\" has characters that no header may have", printable(name)));
   }
+}
+
+/// Empty where it is no IP address.
+std::string ip_of(const curl_sockaddr& address) {
+  std::array<char, NI_MAXHOST> text{};
+  ::getnameinfo(&address.addr, address.addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
+  const std::string ip(text.data());
+  return ip.substr(0, ip.find('%'));  // behind it, the network that a link's own address belongs to
 }
 
 /// One hop: what libcurl's callbacks know.
@@ -213,12 +217,14 @@ struct Transfer {
     auto* transfer = static_cast<Transfer*>(self);
     return transfer->guarded(one * n, [&] { return transfer->take_body({bytes, one * n}); });
   }
-  /// Connected, and about to ask.
-  static int on_connected(void* self, char* ip, char*, int, int) {
+  /// About to connect.
+  static curl_socket_t on_socket(void* self, curlsocktype, curl_sockaddr* to) {
     auto* transfer = static_cast<Transfer*>(self);
-    if (!transfer->refuses_private || !is_private_address(ip)) return CURL_PREREQFUNC_OK;
-    transfer->refusal = "is a private address that a public server redirects to, which is not followed";
-    return CURL_PREREQFUNC_ABORT;
+    if (transfer->refuses_private && is_private_address(ip_of(*to))) {
+      transfer->refusal = "is a private address that a public server redirects to, which is not followed";
+      return CURL_SOCKET_BAD;
+    }
+    return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
   }
   static int on_progress(void* self, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
     auto* transfer = static_cast<Transfer*>(self);
@@ -256,19 +262,23 @@ std::string_view HttpResponse::header(std::string_view lower_case_name) const {
 }
 
 struct HttpClient::State {
-  CURLM* multi = nullptr;  ///< keeps connections open from one request to the next
+  /// Each keeps connections open from one request to the next: to any server, and those that were opened
+  /// where private addresses are refused.
+  CURLM* to_any = nullptr;
+  CURLM* to_public = nullptr;
   CURL* easy = nullptr;
   char reason[CURL_ERROR_SIZE] = {};
 
   State() {
-    start_curl_once();
-    multi = curl_multi_init();
-    easy = curl_easy_init();
-    CHECK(multi != nullptr && easy != nullptr, "libcurl does not start");
+    to_any = curl().multi_init();
+    to_public = curl().multi_init();
+    easy = curl().easy_init();
+    CHECK(to_any != nullptr && to_public != nullptr && easy != nullptr, "libcurl does not start");
   }
   ~State() {
-    curl_easy_cleanup(easy);
-    curl_multi_cleanup(multi);
+    curl().easy_cleanup(easy);
+    curl().multi_cleanup(to_public);
+    curl().multi_cleanup(to_any);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -279,7 +289,7 @@ struct HttpClient::State {
   /// Whether what answered last is on the internet: it or the proxy before it.
   bool is_peer_public() const {
     char* ip = nullptr;
-    return curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != nullptr && *ip != '\0' &&
+    return curl().easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != nullptr && *ip != '\0' &&
            !is_private_address(ip);
   }
   [[noreturn]] void fail(CURLcode code, const Url& url, const Transfer& transfer) const;
@@ -287,18 +297,18 @@ struct HttpClient::State {
 
 void HttpClient::State::prepare(const Url& url, const std::string& method, const HeaderList& headers,
                                 Transfer& transfer) {
-  curl_easy_reset(easy);
+  curl().easy_reset(easy);
   reason[0] = '\0';
   const auto set = [this](CURLoption option, auto value) {
-    const CURLcode code = curl_easy_setopt(easy, option, value);
+    const CURLcode code = curl().easy_setopt(easy, option, value);
     CHECK(code == CURLE_OK, "libcurl refuses option {}: {}", static_cast<int>(option),
-          curl_easy_strerror(code));
+          curl().easy_strerror(code));
   };
   const HttpRequest& request = transfer.request;
   const std::string address = url.text();
   set(CURLOPT_ERRORBUFFER, &reason[0]);
   set(CURLOPT_URL, address.c_str());
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -307,8 +317,8 @@ void HttpClient::State::prepare(const Url& url, const std::string& method, const
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   if (!request.ca_file.empty()) set(CURLOPT_CAINFO, request.ca_file.c_str());
   if (request.receives_bulk) set(CURLOPT_BUFFERSIZE, 512L << 10);
-  set(CURLOPT_PREREQFUNCTION, &Transfer::on_connected);
-  set(CURLOPT_PREREQDATA, static_cast<void*>(&transfer));
+  set(CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_socket);
+  set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&transfer));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_s * 1000));
   if (url.is_loopback()) set(CURLOPT_PROXY, "");
   if (method == "HEAD") {
@@ -332,33 +342,35 @@ void HttpClient::State::prepare(const Url& url, const std::string& method, const
 }
 
 CURLcode HttpClient::State::perform(Transfer& transfer) {
-  CHECK(curl_multi_add_handle(multi, easy) == CURLM_OK, "libcurl takes no transfer");
+  CURLM* const multi = transfer.refuses_private ? to_public : to_any;
+  CHECK(curl().multi_add_handle(multi, easy) == CURLM_OK, "libcurl takes no transfer");
   struct Removal {
-    State& state;
-    ~Removal() { curl_multi_remove_handle(state.multi, state.easy); }
-  } const removal{*this};
+    CURLM* multi;
+    CURL* easy;
+    ~Removal() { curl().multi_remove_handle(multi, easy); }
+  } const removal{multi, easy};
   transfer.last_byte_s = transfer.clock.seconds();
   transfer.moved = 0;
   bool is_connected = false;
   for (;;) {
     int n_running = 0;
-    if (curl_multi_perform(multi, &n_running) != CURLM_OK) return CURLE_FAILED_INIT;
+    if (curl().multi_perform(multi, &n_running) != CURLM_OK) return CURLE_FAILED_INIT;
     int n_left = 0;
-    while (const CURLMsg* message = curl_multi_info_read(multi, &n_left)) {
+    while (const CURLMsg* message = curl().multi_info_read(multi, &n_left)) {
       if (message->msg == CURLMSG_DONE) return message->data.result;
     }
     if (transfer.cancel.is_cancelled()) return CURLE_ABORTED_BY_CALLBACK;
     const double now_s = transfer.clock.seconds();
     if (!is_connected) {  // until then the connect timeout holds
       curl_off_t connected_us = 0;
-      curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+      curl().easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
       is_connected = connected_us > 0;
       if (is_connected) transfer.last_byte_s = std::max(transfer.last_byte_s, now_s);
     } else if (now_s - transfer.last_byte_s > transfer.request.stall_timeout_s) {
       transfer.refusal = fmt::format("sent nothing for {:g} s", transfer.request.stall_timeout_s);
       return CURLE_OPERATION_TIMEDOUT;
     }
-    if (curl_multi_poll(multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) return CURLE_FAILED_INIT;
+    if (curl().multi_poll(multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) return CURLE_FAILED_INIT;
   }
 }
 
@@ -376,7 +388,7 @@ void HttpClient::State::fail(CURLcode code, const Url& url, const Transfer& tran
   const std::string detail = printable(reason, 200);
   throw Error(
       ErrorCode::kNetwork, "ask a server",
-      fmt::format("{}: {}{}{}", url.origin(), curl_easy_strerror(code), detail.empty() ? "" : ": ", detail),
+      fmt::format("{}: {}{}{}", url.origin(), curl().easy_strerror(code), detail.empty() ? "" : ": ", detail),
       hint);
 }
 
@@ -396,7 +408,7 @@ void HttpClient::State::hop(const Url& url, const std::string& method, bool is_f
   const CURLcode code = perform(transfer);
   const auto seconds_of = [this](CURLINFO info) {
     curl_off_t us = 0;
-    curl_easy_getinfo(easy, info, &us);
+    curl().easy_getinfo(easy, info, &us);
     return static_cast<double>(us) * 1e-6;
   };
   HttpResponse& response = transfer.response;
@@ -406,12 +418,13 @@ void HttpClient::State::hop(const Url& url, const std::string& method, bool is_f
   if (code != CURLE_OK && !transfer.was_stopped) fail(code, url, transfer);
 }
 
-HttpClient::HttpClient() : state_(std::make_unique<State>()) {}
+HttpClient::HttpClient() = default;
 HttpClient::~HttpClient() = default;
 
 HttpResponse HttpClient::send(const HttpRequest& request, const CancelToken& cancel,
                               const std::function<bool(std::string_view piece)>& on_body,
                               const OnAnswer& on_answer) {
+  if (state_ == nullptr) state_ = std::make_unique<State>();
   Url url(request.url);
   const std::string first_origin = url.origin();
   std::string method = request.method;

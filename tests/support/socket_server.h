@@ -1,4 +1,4 @@
-// A server on a loopback port for one test: a thread accepts, and hands each connection to the test's
+// A server on a port of this machine for one test: a thread accepts, and hands each connection to the test's
 // function.
 #pragma once
 
@@ -84,11 +84,12 @@ class Connection {
 
 class SocketServer {
  public:
-  explicit SocketServer(std::function<void(Connection&)> serve) : serve_(std::move(serve)) {
+  explicit SocketServer(std::function<void(Connection&)> serve, in_addr_t address_to_hear = INADDR_LOOPBACK)
+      : serve_(std::move(serve)) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(address_to_hear);
     socklen_t length = sizeof(address);
     if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(fd_, 16) != 0)
       std::abort();

@@ -2,11 +2,18 @@
 #include "net/http_client.h"
 
 #include <gmock/gmock.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 
 #include "base/clock.h"
+#include "net/curl_api.h"
 #include "support/error_of.h"
 #include "support/socket_server.h"
 
@@ -393,6 +400,102 @@ TEST(HttpClient, AddressesOfThisMachineAndOfPrivateNetworksAreKnown) {
                          "::ffff:8.8.8.8", "", "host"}) {
     EXPECT_FALSE(is_private_address(ip)) << ip;
   }
+}
+
+/// What `test` returns in a process of its own with no network but itself and one public address,
+/// 203.0.113.5; nothing where this machine does not allow that.
+std::optional<int> on_the_internet(const std::function<int()>& test) {
+  constexpr int kNotAllowed = 77;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ifreq lo{};
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(kNotAllowed);
+    const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    std::strcpy(lo.ifr_name, "lo");
+    lo.ifr_flags = IFF_UP;
+    bool is_set = ::ioctl(socket, SIOCSIFFLAGS, &lo) == 0;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    ::inet_pton(AF_INET, "203.0.113.5", &address.sin_addr);
+    std::strcpy(lo.ifr_name, "lo:1");
+    std::memcpy(&lo.ifr_addr, &address, sizeof(address));
+    is_set = is_set && ::ioctl(socket, SIOCSIFADDR, &lo) == 0;
+    ::close(socket);
+    int result = kNotAllowed;
+    if (is_set) result = test();
+    std::fflush(nullptr);
+    ::_exit(result);
+  }
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  if (WEXITSTATUS(status) == kNotAllowed) return std::nullopt;
+  return WEXITSTATUS(status);
+}
+
+TEST(HttpClient, APublicServerDoesNotLeadToAPrivateAddressNotEvenToAConnectionThatIsOpen) {
+  const std::optional<int> result = on_the_internet([] {
+    const auto is_true = [](bool claim, int line) {
+      if (!claim) std::fprintf(stderr, "line %d does not hold\n", line);
+      return claim;
+    };
+    int n_private = 0;
+    const SocketServer here([&](Connection& connection) {
+      while (!connection.read_request().empty()) {
+        ++n_private;
+        connection.send_answer("200 OK", "", "secret");
+      }
+    });
+    const SocketServer elsewhere(
+        [](Connection& connection) {
+          while (!connection.read_request().empty()) connection.send_answer("200 OK", "", "public");
+        },
+        INADDR_ANY);
+    const std::string public_url = fmt::format("http://203.0.113.5:{}/", elsewhere.port());
+    std::string target = here.url();
+    const SocketServer redirecting(
+        [&](Connection& connection) {
+          while (!connection.read_request().empty())
+            connection.send_answer("302 Found", "Location: " + target + "\r\n", "");
+        },
+        INADDR_ANY);
+    HttpRequest request = get(fmt::format("http://203.0.113.5:{}/", redirecting.port()));
+    request.max_redirects = 3;
+    HttpClient client;
+    bool is_right = is_true(client.send(get(here.url()), kNeverCancelled).body == "secret", __LINE__);
+    const Error error = error_of([&] { client.send(request, kNeverCancelled); });
+    is_right =
+        is_true(std::string(error.what()).find("private address") != std::string::npos, __LINE__) && is_right;
+    is_right = is_true(n_private == 1, __LINE__) && is_right;
+    target = public_url;
+    is_right = is_true(client.send(request, kNeverCancelled).body == "public", __LINE__) && is_right;
+    // A server of this machine may lead anywhere.
+    request.url = redirecting.url();
+    target = here.url();
+    is_right = is_true(client.send(request, kNeverCancelled).body == "secret", __LINE__) && is_right;
+    return is_right ? 0 : 1;
+  });
+  if (!result) GTEST_SKIP() << "this machine gives no network of one's own";
+  EXPECT_EQ(*result, 0);
+}
+
+TEST(Libcurl, WhereThereIsNoneTheErrorSaysWhatToInstall) {
+  const std::array names{"libchaski-has-no-such-library.so.4", "libnor-this-one.so"};
+  const Error error = error_of([&] { open_curl(names); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(error.what(), HasSubstr("libchaski-has-no-such-library.so.4"));
+  EXPECT_THAT(error.what(), HasSubstr("libnor-this-one.so"));
+  EXPECT_THAT(error.hint(), HasSubstr("libcurl4"));
+}
+
+TEST(Libcurl, AnotherLibraryOfThatNameIsAnErrorThatNamesWhatItLacks) {
+  const std::array names{"libm.so.6"};
+  EXPECT_THAT(error_of([&] { open_curl(names); }).what(), HasSubstr("libm.so.6 has no curl_"));
+}
+
+TEST(Libcurl, TheFirstThatOpensIsTaken) {
+  const std::array names{"libchaski-has-no-such-library.so.4", "libcurl.so.4"};
+  const CurlApi api = open_curl(names);
+  EXPECT_STREQ(api.easy_strerror(CURLE_OK), "No error");
 }
 
 }  // namespace
