@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/locked_file.h"
 
 namespace chaski {
 namespace {
@@ -30,13 +31,6 @@ bool is_there(const fs::path& path) {
 }
 
 /// Half a file of an answer's size is lost on a disk that lost power; then the folder's entry, too.
-void sync_folder(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
-}
-
 /// "temperature is 0.7 there and 0.9 here", all that differ.
 std::string differences(const RunIdentity& there, const RunIdentity& here) {
   std::set<std::string> names;
@@ -172,7 +166,7 @@ void ItemJournal::open_items() {
   const fs::path path = folder_ / kItems;
   items_fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (items_fd_ < 0) throw write_error(path.string(), errno);
-  sync_folder(folder_);
+  sync_folder_of(folder_ / kItems);
 }
 
 void ItemJournal::read_items() {
