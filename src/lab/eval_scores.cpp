@@ -48,13 +48,13 @@ ScoreRecord score_of_failure(AnswerRecord answer,
   return score;
 }
 
-/// How many answers to score at once: a program and its test beside it have a core each, so that their limits
-/// of time mean the same whatever else is scored, and memory for both limits.
+/// How many answers to score at once: a program and its test, of which one waits for the other, have a core,
+/// and memory for both limits.
 int n_at_once(int64_t n_answers) {
   const int64_t program_bytes = 2 * CodeLimits().memory_bytes;  // the program, and its test beside it
   const int64_t n_fit = available_memory_bytes().value_or(program_bytes) / program_bytes;
   return static_cast<int>(
-      std::clamp<int64_t>(std::min<int64_t>({n_answers, n_fit, available_cores() / 2}), 1, kMostAtOnce));
+      std::clamp<int64_t>(std::min<int64_t>({n_answers, n_fit, available_cores()}), 1, kMostAtOnce));
 }
 
 /// Means by type and of all, with intervals where there are questions enough.
