@@ -30,14 +30,21 @@
 #define ABSENT_aclmdlRIDestroy ~, 0
 #endif
 
-// PRESENT(name) is 0 where ABSENT_name is defined, else 1; CALL pastes it to a macro's name.
+// PRESENT(name) is 0 where ABSENT_name is defined, else 1; PASTE makes a macro's name with it.
 #define SECOND(first, second, ...) second
 #define PRESENT_OF(...) SECOND(__VA_ARGS__, )
 #define PRESENT(name) PRESENT_OF(ABSENT_##name, 1)
 #define PASTE_OF(prefix, suffix) prefix##suffix
 #define PASTE(prefix, suffix) PASTE_OF(prefix, suffix)
 
-namespace lacking {}      // namespace lacking
+// The names that a set is said to lack: ambiguous where it has them.
+#define LACKING_1(name)
+#define LACKING_0(name) constexpr int name = 0;
+#define ACL_FUNCTION(library, since, need, result, name, parameters) PASTE(LACKING_, PRESENT(name))(name)
+namespace lacking {
+#include "backend/ascend/acl_functions.def"
+}
+#undef ACL_FUNCTION
 using namespace lacking;  // NOLINT
 
 namespace chaski::acl {
@@ -96,8 +103,8 @@ constexpr int version(const char* text) { return (text[0] - '0') * 100 + (text[2
   static_assert(Functions<result parameters, decltype(::name)>::value, \
                 #name ": not as the header declares it");              \
   static_assert(version(since) <= CHASKI_HEADER_SET, #name ": in these headers, older than " since);
-#define COMPARE_0(since, result, name, parameters)  \
-  static_assert(version(since) > CHASKI_HEADER_SET, \
+#define COMPARE_0(since, result, name, parameters)               \
+  static_assert(name == 0 && version(since) > CHASKI_HEADER_SET, \
                 #name ": said to be absent, and to be there since " since);
 
 #define COMPARE_kAscendCl(since, result, name, parameters) \
