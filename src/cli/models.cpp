@@ -132,9 +132,9 @@ std::vector<FoundModel> find_models(const std::vector<std::string>& names) {
   throw Error(
       ErrorCode::kNotFound, "find models",
       fmt::format("not on this computer: {}", printable(fmt::format("{}", fmt::join(missing, ", ")), 600)),
-      fmt::format("fetch the folder or the .gguf file and name its path, or put it below {} under that "
-                  "name",
-                  (chaski_home() / "models").string()));
+      fmt::format("`chaski pull {}` fetches it where it is a hub's name or an alias, and so the others; a "
+                  "path to a folder or a .gguf file does as well",
+                  printable(missing.front(), 100)));
 }
 
 bool fit_together(const std::vector<FoundModel>& models) {

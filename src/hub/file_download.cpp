@@ -26,9 +26,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kWriteBytes = size_t{1} << 20;  // gathered before they are written
-constexpr double kWriteEvery_s = 0.5;            // or after that long, whatever has come
-constexpr uint64_t kProgressBytes = 64 << 10;    // an attempt that gave so much was none in vain
+constexpr size_t kWriteBytes = size_t{1} << 20;   // gathered before they are written
+constexpr double kWriteEvery_s = 0.5;             // or after that long, whatever has come
+constexpr size_t kHashBytes = size_t{256} << 10;  // read back at once, few enough to stay in a core's cache
+constexpr uint64_t kWriteBackBytes = uint64_t{8} << 20;  // after so many the disk is set to work
+constexpr uint64_t kProgressBytes = 64 << 10;            // an attempt that gave so much was none in vain
 constexpr int kMaxRestarts = 3;
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 42;
 
@@ -47,7 +49,6 @@ Error corrupt(const RemoteFile& file, std::string_view what) {
                "nothing of it was kept; if trying again does not help, what the hub says is wrong");
 }
 
-bool is_strong(std::string_view etag) { return etag.size() > 2 && etag.front() == '"'; }
 std::string_view without_weakness(std::string_view etag) {
   if (etag.rfind("W/", 0) == 0) etag.remove_prefix(2);
   return etag;
@@ -85,6 +86,7 @@ class Attempt {
   bool judge_refusal(const HttpResponse& answer, const HttpRequest& request, std::optional<Error>& failure,
                      double& at_least_s);
   void write(Part& part, std::string& gathered);
+  void start_write_back(const Part& part, uint64_t before) const;
   void note_progress(const Part& part);
   void hash_along(Digest& sha256, Digest& sha1);
   void sync_now_and_then();
@@ -129,6 +131,7 @@ Attempt::Attempt(const HubSource& source, const RemoteFile& file, const SafeFold
 
 void Attempt::begin_anew(const std::string& etag) {
   const uint64_t size = size_.value_or(0);
+  if (journal_) journal_->forget();  // before that goes which it is of
   if (::ftruncate(fd_.get(), 0) != 0) throw write_error((folder_.own_path() / own_name_).string(), errno);
   // A disk that is too full says so before the download and not in its midst, where it can tell.
   const int full = size == 0 ? 0 : ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size));
@@ -163,7 +166,7 @@ void Attempt::prepare() {
     const bool has_size = ::fstat(fd_.get(), &info) == 0 && static_cast<uint64_t>(info.st_size) == size;
     if (has_size) earlier = journal_->load();
     // Without a hash, only a strong etag says that the rest is of the same file.
-    if (earlier && hash.empty() && !is_strong(earlier->etag)) earlier.reset();
+    if (earlier && hash.empty() && !is_strong_etag(earlier->etag)) earlier.reset();
   }
   if (!earlier) return begin_anew("");
   etag_ = earlier->etag;
@@ -284,7 +287,7 @@ HttpRequest Attempt::request_for(const Part& part, HttpClient& client) {
   request.headers.emplace_back(
       "Range", fmt::format("bytes={}-{}", part.begin + part.n_written, part.begin + part.size - 1));
   const std::lock_guard lock(mutex_);
-  if (is_strong(etag_)) request.headers.emplace_back("If-Range", etag_);
+  if (is_strong_etag(etag_)) request.headers.emplace_back("If-Range", etag_);
   return request;
 }
 
@@ -313,6 +316,8 @@ bool Attempt::fetch_once(Part& part, HttpClient& client, std::optional<Error>& f
       return is_checked = true;
     });
     if (!is_checked && answer.status < 400) check_answer(answer, part, from);
+  } catch (const CertificateError&) {
+    throw;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNetwork && error.code() != ErrorCode::kCancelled) throw;
     write(part, gathered);  // what came before is good
@@ -398,15 +403,25 @@ void Attempt::write(Part& part, std::string& gathered) {
     throw write_error((folder_.path() / file_.name).string(), errno);
   }
   part.n_written = at + gathered.size();
+  start_write_back(part, at);
   watch_.on_bytes(static_cast<int64_t>(gathered.size()));
   note_progress(part);
   gathered.clear();
 }
 
+/// Sets the disk to work on what was written of `part` where enough came since `before`, so that there is
+/// little left to wait for in the end. Where it does not help, nothing is lost.
+void Attempt::start_write_back(const Part& part, uint64_t before) const {
+  const uint64_t now = part.n_written, from = before / kWriteBackBytes * kWriteBackBytes;
+  if (now < from + kWriteBackBytes && now != part.size) return;
+  ::sync_file_range(fd_.get(), static_cast<off_t>(part.begin + from), static_cast<off_t>(now - from),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
 void Attempt::hash_along(Digest& sha256, Digest& sha1) {
   const bool needs_sha1 = !file_.git_sha1.empty() && file_.size.has_value();
   if (needs_sha1) sha1.add(fmt::format("blob {}", *file_.size) + '\0');
-  std::vector<std::byte> chunk(kWriteBytes);
+  std::vector<std::byte> chunk(kHashBytes);
   for (Part& part : parts_) {
     for (uint64_t at = 0; at < part.size;) {
       if (stop_.is_cancelled()) return;
@@ -495,6 +510,8 @@ DownloadedFile write_content(const std::string& content, const RemoteFile& file,
 std::string unfinished_name(const RemoteFile& file) {
   return sha256_of(file.name).substr(0, 24) + ".partial";
 }
+
+bool is_strong_etag(std::string_view etag) { return etag.size() > 2 && etag.front() == '"'; }
 
 std::optional<ContentRange> parse_content_range(std::string_view header) {
   constexpr std::string_view kUnit = "bytes ";

@@ -47,6 +47,9 @@ DownloadedFile download_file(const HubSource& source, const RemoteFile& file, co
 /// The name in `.chaski` of the unfinished file, and of its journal with ".journal" after it.
 std::string unfinished_name(const RemoteFile& file);
 
+/// Whether the header ETag names bytes, and not only what is as good.
+bool is_strong_etag(std::string_view etag);
+
 /// What a Content-Range header says; nothing where it is none of bytes with a known total.
 struct ContentRange {
   uint64_t first = 0, last = 0, total = 0;

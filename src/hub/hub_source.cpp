@@ -128,6 +128,8 @@ HttpResponse HubSource::ask(HttpRequest request, std::string_view what, HttpClie
       failure = refusal(answer, what);
       if (!is_worth_retrying(answer)) throw *failure;
       at_least_s = retry_after_s(answer);
+    } catch (const CertificateError&) {
+      throw;
     } catch (const Error& error) {
       if (failure || error.code() != ErrorCode::kNetwork) throw;
       failure = error;

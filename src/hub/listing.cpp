@@ -1,6 +1,10 @@
 #include "hub/listing.h"
 
+#include <utf8proc.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
 #include <set>
 
 #include "base/checked.h"
@@ -55,12 +59,15 @@ std::string sha256_of_oid(const std::string& oid, std::string_view where) {
   return oid.substr(kPrefix.size());
 }
 
-std::string ascii_lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
+/// The same text for names that are one on some disk: those of Windows know no upper case, those of macOS no
+/// difference between a letter with its accent and the two one after the other.
+std::string folded_name(const std::string& name) {
+  utf8proc_uint8_t* folded = nullptr;
+  const auto n = utf8proc_map(
+      reinterpret_cast<const utf8proc_uint8_t*>(name.data()), static_cast<utf8proc_ssize_t>(name.size()),
+      &folded, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(folded, &std::free);
+  return n < 0 ? name : std::string(reinterpret_cast<const char*>(folded), static_cast<size_t>(n));
 }
 
 }  // namespace
@@ -211,13 +218,14 @@ void check_listing(const RemoteListing& listing, std::string_view where) {
   uint64_t total = 0;
   for (const RemoteFile& file : listing.files) {
     const std::string shown = printable(file.name, 100);
-    const bool is_ours = file.name.rfind(".chaski/", 0) == 0 || file.name == ".chaski";
+    const std::string folded = folded_name(file.name);
+    const bool is_ours = folded.rfind(".chaski/", 0) == 0 || folded == ".chaski";
     if (!is_safe_relative_name(file.name) || is_ours) {
       throw corrupt(where, fmt::format("\"{}\" is no name that a file below a folder may have", shown));
     }
-    const std::string folded = ascii_lower(file.name);
     if (!names.insert(folded).second) {
-      throw corrupt(where, fmt::format("\"{}\" is there twice, or in upper and in lower case", shown));
+      throw corrupt(where,
+                    fmt::format("\"{}\" is there twice, or under names that are one on some disks", shown));
     }
     for (size_t at = folded.find('/'); at != std::string::npos; at = folded.find('/', at + 1)) {
       folders.insert(folded.substr(0, at));

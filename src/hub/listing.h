@@ -20,6 +20,7 @@ struct RemoteFile {
   std::string sha256;            ///< lower-case hex; empty: the hub does not say
   std::string git_sha1;          ///< of "blob SIZE\0" and the bytes, as git names files; may be empty
   bool is_lfs = false;           ///< kept outside of git, as weights are
+  std::string etag;              ///< a strong one, of a file without a hash; may be empty
   std::string url;               ///< where its bytes are; empty: its source knows
 };
 
@@ -48,8 +49,9 @@ ListingPage parse_ollama_manifest(std::string_view text, std::string_view where)
 /// The URL with rel="next" of a Link header; empty where there is none.
 std::string next_page_of(std::string_view link_header);
 
-/// Throws Error(kCorrupt), naming the file, unless every name is safe, stands once (upper and lower case
-/// alike) and is no other's folder, every hash has the form of its kind, counts and sums are within limits.
+/// Throws Error(kCorrupt), naming the file, unless every name is safe, stands once (in any case and
+/// form of its letters) and is no other's folder, every hash has the form of its kind, counts and sums are
+/// within limits.
 void check_listing(const RemoteListing& listing, std::string_view where);
 
 /// What git keeps in place of a large file.

@@ -107,6 +107,7 @@ Manifest parse_manifest(std::string_view text, std::string_view where) {
     file.sha256 = require_string(entry, "sha256", where);
     file.git_sha1 = get_string(entry, "git_sha1", "", where);
     file.checked_by = get_string(entry, "checked_by", "size", where);
+    file.etag = get_string(entry, "etag", "", where);
     if (!is_safe_relative_name(file.name) || size < 0 || !is_lower_hex(file.sha256, 64)) {
       throw fail(fmt::format("\"{}\" is no file that was pulled", printable(file.name)));
     }
@@ -122,6 +123,7 @@ std::string manifest_text(const Manifest& manifest) {
     OrderedJson entry{{"name", file.name}, {"size", file.size}, {"sha256", file.sha256}};
     if (!file.git_sha1.empty()) entry["git_sha1"] = file.git_sha1;
     entry["checked_by"] = file.checked_by;
+    if (!file.etag.empty()) entry["etag"] = file.etag;
     files.push_back(std::move(entry));
   }
   return to_json_text(OrderedJson{{"format", 1},

@@ -19,6 +19,7 @@ struct StoredFile {
   uint64_t size = 0;
   std::string sha256, git_sha1;
   std::string checked_by;  ///< sha256, git-sha1 or size: what the hub had promised of it
+  std::string etag{};      ///< of a file without a hash, where its server says one
 };
 
 /// What a folder holds, and where from: FOLDER/.chaski/complete.json.

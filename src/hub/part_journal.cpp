@@ -18,7 +18,6 @@ namespace chaski {
 namespace {
 
 constexpr size_t kHeaderBytes = 4096, kLineBytes = 64;
-constexpr size_t kMaxEtagBytes = 512;
 
 /// Changes when the machine starts anew: what the disk did not have then is lost.
 std::string boot_id() {
@@ -118,6 +117,12 @@ std::optional<JournalContent> PartJournal::load() const {
     if (!is_same_boot) part.n_written = part.n_synced;
   }
   return content;
+}
+
+void PartJournal::forget() {
+  struct stat info {};
+  if (::fstat(fd_, &info) == 0 && info.st_size == 0) return;
+  if (::ftruncate(fd_, 0) == 0) ::fdatasync(fd_);
 }
 
 // The lines before the header, without which they mean nothing: whatever ends the process in between leaves a

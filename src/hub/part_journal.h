@@ -10,6 +10,9 @@
 
 namespace chaski {
 
+/// Of what a server says of a file; a longer one counts as none.
+constexpr size_t kMaxEtagBytes = 512;
+
 /// The content that a journal is of. Another identity, another file: nothing of it is continued.
 struct JournalIdentity {
   std::string origin;  ///< hub, repository and name
@@ -49,6 +52,8 @@ class PartJournal {
 
   /// What an earlier run left: n_written of each part is where to go on. Nothing where there is none.
   std::optional<JournalContent> load() const;
+  /// What an earlier run left is gone, and no loss of power brings it back.
+  void forget();
   /// Write all of it anew, as of now: valid only when it is whole.
   void begin(const std::string& etag, const std::vector<PartProgress>& parts);
   /// The same parts, known by `etag` from now on.

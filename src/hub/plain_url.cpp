@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "hub/file_download.h"
+#include "hub/part_journal.h"
 #include "hub/sources.h"
 
 namespace chaski {
@@ -34,6 +35,8 @@ class PlainUrl final : public HubSource {
                              length.find_first_not_of("0123456789") == std::string_view::npos;
       if (is_number) file.size = std::stoull(std::string(length));
     }
+    const std::string_view etag = answer.header("etag");
+    if (is_strong_etag(etag) && etag.size() <= kMaxEtagBytes) file.etag = etag;
     return {"", {std::move(file)}};
   }
 };

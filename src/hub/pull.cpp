@@ -223,7 +223,8 @@ bool Filling::is_kept(const RemoteFile& file) {
     const bool is_same = !file.sha256.empty() ? stored->sha256 == file.sha256
                                               : !file.git_sha1.empty() && stored->git_sha1 == file.git_sha1;
     const bool has_no_hash = file.sha256.empty() && file.git_sha1.empty() && file.size.has_value();
-    if (is_same || has_no_hash) {
+    const bool is_unchanged = file.etag.empty() || stored->etag.empty() || file.etag == stored->etag;
+    if (is_same || (has_no_hash && is_unchanged)) {
       kept_.push_back(*stored);
       return true;
     }
@@ -269,7 +270,7 @@ StoredFile Filling::fetch(const RemoteFile& file, Meter& meter) {
                 fmt::format("{}: the hub gave a pointer of git LFS in place of the file", file.name));
   }
   if (done.checked_by == "size") report_.unchecked.push_back(file.name);
-  return {file.name, done.size, done.sha256, file.git_sha1, done.checked_by};
+  return {file.name, done.size, done.sha256, file.git_sha1, done.checked_by, file.etag};
 }
 
 /// The files that an earlier pull fetched stay the model's where the hub still has them so.

@@ -386,10 +386,14 @@ void HttpClient::State::fail(CURLcode code, const Url& url, const Transfer& tran
   if (code == CURLE_COULDNT_RESOLVE_HOST) hint = "check the name, and that this computer is online";
   if (code == CURLE_COULDNT_RESOLVE_PROXY) hint = "check the proxy that http_proxy or https_proxy names";
   const std::string detail = printable(reason, 200);
-  throw Error(
-      ErrorCode::kNetwork, "ask a server",
-      fmt::format("{}: {}{}{}", url.origin(), curl().easy_strerror(code), detail.empty() ? "" : ": ", detail),
-      hint);
+  const std::string what =
+      fmt::format("{}: {}{}{}", url.origin(), curl().easy_strerror(code), detail.empty() ? "" : ": ", detail);
+  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
+    throw CertificateError(ErrorCode::kNetwork, "ask a server", what,
+                           "check this computer's clock, and that an authority that it trusts vouches for "
+                           "the server; SSL_CERT_FILE names a file of others, as a company's proxy needs");
+  }
+  throw Error(ErrorCode::kNetwork, "ask a server", what, hint);
 }
 
 void HttpClient::State::hop(const Url& url, const std::string& method, bool is_first_origin,

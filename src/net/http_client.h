@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/cancel.h"
+#include "base/error.h"
 
 namespace chaski {
 
@@ -51,6 +52,12 @@ bool is_private_address(const std::string& ip);
 /// body goes to on_body; not called where there is no body. False stops as on_body does.
 using OnAnswer = std::function<bool(const HttpResponse& answer)>;
 
+/// The server is not who it should be, as far as its certificate says: asking again does not help.
+class CertificateError : public Error {
+ public:
+  using Error::Error;
+};
+
 class HttpClient {
  public:
   HttpClient();
@@ -60,9 +67,9 @@ class HttpClient {
 
   /// Sends and waits. With `on_body`, the pieces of an answer below 400 go there as they arrive instead of
   /// into the response; false stops, and the response is what came so far. Throws Error(kNetwork) saying host
-  /// and what failed, Error(kCancelled), Error(kUsage) for a URL or header that cannot be sent, and what
-  /// on_body throws; a status of 400 and above is no error. Proxies are those that the environment names
-  /// (https_proxy, no_proxy, …), but never for this machine's own addresses.
+  /// and what failed (a CertificateError where that is it), Error(kCancelled), Error(kUsage) for a URL or
+  /// header that cannot be sent, and what on_body throws; a status of 400 and above is no error. Proxies are
+  /// those that the environment names (https_proxy, no_proxy, …), but never for this machine's own addresses.
   HttpResponse send(const HttpRequest& request, const CancelToken& cancel,
                     const std::function<bool(std::string_view piece)>& on_body = {},
                     const OnAnswer& on_answer = {});

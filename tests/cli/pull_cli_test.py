@@ -22,6 +22,59 @@ PART = 16 << 20
 REPO = "Org/Tiny-1.0"
 
 
+# In a mount namespace of its own: pulls onto disks of all sizes, each then with room, and onto one that is filled while
+# the download runs. Prints the exit statuses on the disks that were too small or not.
+FULL_DISK = """
+import filecmp, json, pathlib, subprocess, sys, time
+chaski, repo, source, disk = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
+names = ["config.json", "tokenizer.json", "README.md", "model.safetensors"]
+def mount(options, *kind):
+    subprocess.run(["mount", *kind, "-o", options, "none" if kind else str(disk), *([str(disk)] if kind else [])], check=True)
+def pull():
+    return subprocess.run([chaski, "pull", repo, "--local-dir", disk], capture_output=True, text=True)
+def check_whole(done):
+    assert done.returncode == 0, done.stderr
+    assert all(filecmp.cmp(source / name, disk / name, shallow=False) for name in names)
+    assert (disk / ".chaski/complete.json").is_file()
+def check_failed(done):
+    assert done.returncode == 9, (done.returncode, done.stderr)
+    assert "GB" in done.stderr or "No space left" in done.stderr, done.stderr
+    assert not (disk / ".chaski/complete.json").exists()
+    assert all(filecmp.cmp(source / name, disk / name, shallow=False) for name in names if (disk / name).exists())
+statuses = []
+for kib in range(4, 430, int(sys.argv[5])):
+    mount(f"size={kib}k", "-t", "tmpfs")
+    done = pull()
+    statuses.append(done.returncode)
+    (check_whole if done.returncode == 0 else check_failed)(done)
+    mount("remount,size=2m")
+    check_whole(pull())
+    subprocess.run(["umount", disk], check=True)
+mount("size=2m", "-t", "tmpfs")
+running = subprocess.Popen([chaski, "pull", repo, "--local-dir", disk], stderr=subprocess.PIPE, text=True)
+while not list(disk.glob(".chaski/*.journal")) and running.poll() is None:
+    time.sleep(0.002)
+try:
+    with open(disk / "ballast", "wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+except OSError:
+    pass
+_, said = running.communicate()
+if running.returncode != 0:
+    check_failed(subprocess.CompletedProcess([], running.returncode, "", said))
+statuses.append(running.returncode)
+(disk / "ballast").unlink(missing_ok=True)
+check_whole(pull())
+mount("remount,ro")
+(source / "config.json").write_text("{}")
+done = pull()
+assert done.returncode == 9 and "Read-only" in done.stderr, done.stderr
+print(json.dumps(statuses))
+"""
+
+
 def sha256_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -88,6 +141,17 @@ class PullTest(ChaskiTest):
         done = self.pull(f"{self.hub.url}/files/m.gguf")[-1]
         self.assertEqual(done["unchecked"], ["m.gguf"])
         self.assertEqual(sha256_of(pathlib.Path(done["path"]) / "m.gguf"), sha256_of(self.root / "m.gguf"))
+
+    def test_a_plain_url_is_fetched_again_when_its_etag_changed(self):
+        path = self.root / "m.gguf"
+        path.write_bytes(random.randbytes(100_000))
+        url = f"{self.hub.url}/files/m.gguf"
+        self.assertEqual(self.pull(url)[-1]["fetched"], 100_000)
+        self.assertEqual(self.pull(url)[-1]["where"], "was_there")
+        path.write_bytes(random.randbytes(100_000))
+        done = self.pull(url)[-1]
+        self.assertEqual(done["fetched"], 100_000)
+        self.assertEqual(sha256_of(pathlib.Path(done["path"]) / "m.gguf"), sha256_of(path))
 
     @unittest.skipUnless(shutil.which("git"), "no git here")
     def test_a_git_repository_gives_small_files_and_lfs_the_large_ones(self):
@@ -213,6 +277,23 @@ class PullTest(ChaskiTest):
                 self.pull(REPO, "--local-dir", here)
                 self.assert_pulled(here)
 
+    def test_a_file_that_changes_on_its_way_is_begun_again(self):
+        (self.repo / "model.safetensors").write_bytes(random.randbytes(2 * PART + 5))
+        self.hub.fault("/signed/", "etag")
+        events = self.pull(REPO)
+        self.assertTrue([e for e in events if e["event"] == "retry" and "changed" in str(e)])
+        self.assert_pulled(events[-1]["path"])
+
+    @unittest.skipUnless(FULL, "it waits for 30 s")
+    def test_a_connection_that_stalls_is_given_up(self):
+        (self.repo / "model.safetensors").write_bytes(random.randbytes(2 * PART + 5))
+        self.hub.fault("/signed/", "stall", after=1_000_000, seconds=100)
+        start = time.monotonic()
+        events = self.pull(REPO)
+        self.assertTrue([e for e in events if e["event"] == "retry" and "nothing for 30 s" in str(e)])
+        self.assertLess(time.monotonic() - start, 60)
+        self.assert_pulled(events[-1]["path"])
+
     def test_faults_of_the_listing_are_survived_or_said(self):
         self.hub.fault("/repo/files", "status", status=500)
         self.assert_pulled(self.pull(REPO)[-1]["path"])
@@ -257,17 +338,32 @@ class PullTest(ChaskiTest):
         self.pull(REPO, "--local-dir", here, status=2)
         self.assertEqual(outside.read_text(), "mine")
 
-    def test_a_disk_without_room_says_so_and_a_later_run_completes(self):
-        script = ('mount -t tmpfs -o size=200k none "$1" && "$0" pull "$2" --local-dir "$1"; code=$?; '
-                  'mount -o remount,size=2m "$1" && "$0" pull "$2" --local-dir "$1" && exit $code; exit 99')
-        here = self.home / "small"
-        here.mkdir()
-        done = subprocess.run(["unshare", "-rm", "sh", "-c", script, CHASKI, here, REPO], env=self.env, capture_output=True,
-                              check=False, timeout=120)
-        if b"unshare" in done.stderr or b"mount:" in done.stderr:
+    def test_folders_that_are_links_are_not_followed(self):
+        outside = self.home / "outside"
+        outside.mkdir()
+        for name in ("sub", ".chaski"):
+            with self.subTest(name):
+                here = self.home / f"with{name}"
+                here.mkdir()
+                (here / name).symlink_to(outside)
+                self.pull(REPO, "--include", "*", "--local-dir", here, status=2)
+                self.assertFalse(list(outside.iterdir()))
+        (self.home / "link").symlink_to(self.home / "real")  # the user's own way to a folder is followed
+        (self.home / "real").mkdir()
+        self.pull(REPO, "--local-dir", self.home / "link")
+        self.assert_pulled(self.home / "real")
+
+    def test_a_full_disk_says_so_wherever_it_happens_and_a_later_run_completes(self):
+        if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", self.home], capture_output=True,
+                          check=False).returncode != 0:
             self.skipTest("no namespaces here")
-        self.assertEqual(done.returncode, 9, done.stderr.decode())
-        self.assertIn("GB", done.stderr.decode())
+        disk = self.home / "disk"
+        disk.mkdir()
+        self.hub.seconds_per_mib = 0.5
+        done = subprocess.run(["unshare", "-rm", sys.executable, "-c", FULL_DISK, CHASKI, REPO, self.repo, disk,
+                               "4" if FULL else "30"], env=self.env, capture_output=True, check=False, timeout=900)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertEqual(set(json.loads(done.stdout)), {0, 9})
 
     # ---- processes ----
     def start(self, *args):

@@ -211,9 +211,12 @@ def inside_namespace(chaski, home, root):
         subprocess.run([*pull, home / "om-ours"], env=env, check=True)
         # Without the authority the certificate is nobody's.
         env.pop("SSL_CERT_FILE"), env.pop("REQUESTS_CA_BUNDLE")
+        start = time.monotonic()
         done = subprocess.run([*pull, home / "om-untrusted"], env=env, capture_output=True, text=True, check=False)
         if done.returncode != 8 or "certificate" not in done.stderr.lower():
             sys.exit(f"a certificate of nobody's was taken: {done.returncode} {done.stderr}")
+        if time.monotonic() - start > 5:
+            sys.exit("a server whose certificate is nobody's was asked again")
 
 
 def make_repository(root, large):

@@ -115,7 +115,7 @@ TEST(HubListing, NamesThatLeaveTheFolderOrHideAreRefused) {
        {std::string("../a"), std::string("/a"), std::string("a\\..\\b"), std::string("C:x"),
         std::string("a/./b"), std::string(), std::string("."), std::string(5000, 'x'), std::string("a\0b", 3),
         std::string("a\nb"), std::string("a\u202Eb"), std::string("CON"), std::string(".chaski/lock"),
-        std::string(".chaski")}) {
+        std::string(".chaski"), std::string(".Chaski/lock")}) {
     EXPECT_EQ(code_of_listing({file(name)}), ErrorCode::kCorrupt) << name.substr(0, 50);
   }
 }
@@ -123,6 +123,9 @@ TEST(HubListing, NamesThatLeaveTheFolderOrHideAreRefused) {
 TEST(HubListing, NamesThatMeetOnADiskAreRefused) {
   EXPECT_EQ(code_of_listing({file("a"), file("a")}), ErrorCode::kCorrupt);
   EXPECT_EQ(code_of_listing({file("Config.json"), file("config.json")}), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_of_listing({file("\u00C4.json"), file("\u00E4.json")}), ErrorCode::kCorrupt) << "case";
+  EXPECT_EQ(code_of_listing({file("\u00E4.json"), file("a\u0308.json")}), ErrorCode::kCorrupt) << "form";
+  EXPECT_NO_THROW(check_listing({"", {file("\u6A21\u578B.json"), file("\u6A21\u578D.json")}}, "test"));
   EXPECT_EQ(code_of_listing({file("a"), file("a/b")}), ErrorCode::kCorrupt);
 }
 
