@@ -36,6 +36,7 @@ struct DeviceOptions {
   int n_threads = 0;              ///< 0: as many as the machine has cores for us
   std::string isa;                ///< force a code path ("scalar", "avx2", …); empty: the best there is
   std::string kv_dtype;           ///< "f32", "f16", "bf16", "q8_0"; empty: the device's choice
+  std::string activations = {};   ///< "f16", "bf16", of devices that compute in these; empty: as the model is
   std::string cache_folder = {};  ///< where weights may be kept as the device holds them; empty: nowhere
 };
 
@@ -47,6 +48,12 @@ struct HeldWeight {
 
 /// Called again and again while something is waited for; what it throws ends the waiting.
 using OnWait = std::function<void()>;
+
+/// Something that a device counts since it was opened, as "launches".
+struct DeviceCount {
+  std::string_view name;
+  int64_t n = 0;
+};
 
 /// An opened device: memory, ops, cache geometry, runners. Not thread-safe: one engine drives it.
 class Device {
@@ -73,6 +80,8 @@ class Device {
   virtual int64_t weight_bytes() const = 0;
   /// Of a weight that ops() was given.
   virtual HeldWeight held(WeightId id) const = 0;
+  /// What is worth knowing of how it was driven, for records; nothing where the device counts nothing.
+  virtual std::vector<DeviceCount> counts() const { return {}; }
   /// Bytes that a weight of this type and shape would take here; as many as it is stored in, unless a device
   /// says otherwise. Reads none of it.
   virtual int64_t bytes_to_hold(const WeightSource& weight) const {
