@@ -14,23 +14,34 @@ namespace {
 constexpr const char* kName = "FusedInferAttentionScoreV2";
 constexpr int64_t kTriangle = 2048;  // rows and columns of the mask of the causal modes
 
-// The elements of one token and kv head, anywhere in the cache.
-const std::byte* token_row(const Attention& call, const std::vector<View>& cache, int64_t sequence,
-                           int64_t token, int64_t head) {
-  const int64_t d = call.head_dim, heads = call.n_kv_heads;
-  const View& view = cache.size() > 1 ? cache[static_cast<size_t>(sequence)] : cache[0];
-  int64_t block = cache.size() > 1 ? 0 : sequence, slot = token;
-  int64_t length = call.is_cache_head_major ? view.dims[2] : view.dims[1];
-  if (call.block_size > 0) {
-    const View& table = call.block_table[0];
-    block = table.data<int32_t>()[sequence * table.dims[1] + token / call.block_size];
-    slot = token % call.block_size;
-    length = call.block_size;
+// Where the elements of a sequence's tokens lie, for one kv head.
+class TokenRows {
+ public:
+  TokenRows(const Attention& call, const std::vector<View>& cache, int64_t sequence, int64_t head)
+      : call_(call), head_(head), block_(cache.size() > 1 ? 0 : sequence) {
+    const View& view = cache[cache.size() > 1 ? static_cast<size_t>(sequence) : 0];
+    base_ = view.data<std::byte>();
+    bytes_ = call.head_dim * element_bytes(view.dtype);
+    length_ = call.block_size > 0 ? call.block_size : view.dims[call.is_cache_head_major ? 2 : 1];
+    if (call.block_size > 0) {
+      table_ = call.block_table[0].data<int32_t>() + sequence * call.block_table[0].dims[1];
+    }
   }
-  const int64_t row = call.is_cache_head_major ? (block * heads + head) * length + slot
-                                               : (block * length + slot) * heads + head;
-  return view.data<std::byte>() + row * d * element_bytes(view.dtype);
-}
+  const std::byte* row(int64_t token) const {
+    const int64_t block = table_ == nullptr ? block_ : table_[token / length_];
+    const int64_t slot = table_ == nullptr ? token : token % length_;
+    const int64_t heads = call_.n_kv_heads;
+    const int64_t row = call_.is_cache_head_major ? (block * heads + head_) * length_ + slot
+                                                  : (block * length_ + slot) * heads + head_;
+    return base_ + row * bytes_;
+  }
+
+ private:
+  const Attention& call_;
+  int64_t head_, block_, length_ = 0, bytes_ = 0;
+  const std::byte* base_ = nullptr;
+  const int32_t* table_ = nullptr;
+};
 
 // Elements before those of one query row and head.
 int64_t query_offset(const Attention& call, bool is_head_major, int64_t sequence, int64_t row, int64_t head) {
@@ -116,9 +127,10 @@ Context context_of(const Attention& call, int64_t sequence, int64_t head) {
   Context context;
   context.dtype = call.query.dtype;
   const int64_t n = call.kv_lengths[static_cast<size_t>(sequence)], d = call.head_dim;
+  const TokenRows keys(call, call.keys, sequence, head), values(call, call.values, sequence, head);
   for (int64_t t = 0; t < n; ++t) {
-    context.keys.push_back(token_row(call, call.keys, sequence, t, head));
-    context.values.push_back(token_row(call, call.values, sequence, t, head));
+    context.keys.push_back(keys.row(t));
+    context.values.push_back(values.row(t));
   }
   if (call.n_queries == 1) return context;
   context.copies.resize(static_cast<size_t>(2 * n * d));

@@ -22,6 +22,7 @@ using WeightRows = std::function<void(int64_t first, int64_t n, float* const row
 // out[i, j] = x[i] · weight row j + bias[j], `bias` empty or one per column.
 void multiply(const Rows& x, int64_t n_columns, const WeightRows& weight_rows, const std::vector<float>& bias,
               const View& out) {
+  std::vector<float> results(static_cast<size_t>(x.m * n_columns));
   parallel_for(n_columns, 4, x.m * x.k * n_columns, [&](int64_t begin, int64_t end) {
     std::vector<float> buffer(static_cast<size_t>(4 * x.k));
     float* rows[4];
@@ -33,11 +34,14 @@ void multiply(const Rows& x, int64_t n_columns, const WeightRows& weight_rows, c
       for (int64_t i = 0; i < x.m; ++i) {
         float sums[4];
         dot_four(x.row(i), DataType::kFloat, operands, x.k, sums);
-        for (int64_t l = 0; l < n && !bias.empty(); ++l) sums[l] += bias[static_cast<size_t>(j + l)];
-        store_floats(out, i * n_columns + j, n, sums);
+        for (int64_t l = 0; l < n; ++l) {
+          results[static_cast<size_t>(i * n_columns + j + l)] =
+              bias.empty() ? sums[l] : sums[l] + bias[static_cast<size_t>(j + l)];
+        }
       }
     }
   });
+  store_floats(out, 0, x.m * n_columns, results.data());
 }
 
 // The matrix with its two dimensions exchanged.
@@ -78,9 +82,16 @@ Plan Mm::plan(const aclTensor* self_tensor, const aclTensor* mat2_tensor, aclTen
   call.copied_unless_contiguous(out);
   return call.done([self, mat2, out] {
     const View weight = turned(mat2);  // [n, k]
-    const int64_t k = weight.dims[1];
-    const auto weight_rows = [&weight, k](int64_t first, int64_t n, float* const rows[4]) {
-      for (int64_t j = 0; j < n; ++j) load_floats(weight, (first + j) * k, k, rows[j]);
+    const int64_t k = weight.dims[1], bytes = element_bytes(weight.dtype);
+    const auto* base = weight.data<std::byte>();
+    const auto weight_rows = [&weight, base, k, bytes](int64_t first, int64_t n, float* const rows[4]) {
+      for (int64_t j = 0; j < n; ++j) {
+        if (weight.strides[1] == 1) {
+          load_row(weight.dtype, base + (first + j) * weight.strides[0] * bytes, k, rows[j]);
+        } else {
+          load_floats(weight, (first + j) * k, k, rows[j]);
+        }
+      }
     };
     multiply(Rows(self), weight.dims[0], weight_rows, {}, out);
   });
@@ -145,19 +156,26 @@ void check_scales(const Call& call, const View& scales, const char* argument, co
   }
 }
 
-// Elements of one row of the weight as int8.
-void unpack(const View& weight, int64_t row, int8_t* to) {
+int8_t low_nibble(uint8_t byte) { return static_cast<int8_t>(((byte & 15) ^ 8) - 8); }
+int8_t high_nibble(uint8_t byte) { return static_cast<int8_t>((byte >> 4 ^ 8) - 8); }
+
+// Elements of one row of the weight as int8. A row of int4 begins at a whole byte where its elements are
+// adjacent.
+void unpack(const View& weight, const std::byte* base, int64_t row, int8_t* to) {
   const int64_t k = weight.dims[1], start = row * weight.strides[0], step = weight.strides[1];
+  const auto* bytes = reinterpret_cast<const uint8_t*>(base);
   if (weight.dtype == DataType::kInt8) {
-    const auto* from = weight.data<int8_t>() + start;
-    for (int64_t i = 0; i < k; ++i) to[i] = from[i * step];
-    return;
-  }
-  const auto* bytes = weight.data<uint8_t>();
-  for (int64_t i = 0; i < k; ++i) {
-    const int64_t at = start + i * step;
-    const int nibble = (bytes[at / 2] >> (at % 2 * 4)) & 15;
-    to[i] = static_cast<int8_t>(nibble < 8 ? nibble : nibble - 16);
+    for (int64_t i = 0; i < k; ++i) to[i] = static_cast<int8_t>(bytes[start + i * step]);
+  } else if (step == 1) {
+    for (int64_t i = 0; i < k; i += 2) {
+      to[i] = low_nibble(bytes[(start + i) / 2]);
+      to[i + 1] = high_nibble(bytes[(start + i) / 2]);
+    }
+  } else {
+    for (int64_t i = 0; i < k; ++i) {
+      const int64_t at = start + i * step;
+      to[i] = at % 2 == 0 ? low_nibble(bytes[at / 2]) : high_nibble(bytes[at / 2]);
+    }
   }
 }
 
@@ -169,10 +187,11 @@ void run_quantized(const QuantizedProduct& product) {
   std::vector<float> offsets(scales.size(), 0.0F), bias;
   if (!product.offsets.empty()) offsets = load_floats(broadcast_to(product.offsets[0], {n_columns, groups}));
   if (!product.bias.empty()) bias = load_floats(product.bias[0]);
+  const auto* base = weight.data<std::byte>();
   const auto weight_rows = [&](int64_t first, int64_t n, float* const rows[4]) {
     std::vector<int8_t> q(static_cast<size_t>(k));
     for (int64_t j = 0; j < n; ++j) {
-      unpack(weight, first + j, q.data());
+      unpack(weight, base, first + j, q.data());
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t start = g * product.group_size;
         const auto at = static_cast<size_t>((first + j) * groups + g);
