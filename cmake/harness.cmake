@@ -31,3 +31,4 @@ std::string_view escape_attempts() {
 ")
 set_source_files_properties(${code_harness} PROPERTIES COMPILE_OPTIONS -Wno-overlength-strings)
 target_sources(chaski_lab PRIVATE ${code_harness})
+include(cmake/ascend_published.cmake)

@@ -26,6 +26,11 @@ std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions
     throw Error(ErrorCode::kUnsupported, "open device",
                 fmt::format("{}: this build has the CPU only", printable(name)), "use --device cpu");
   }
+  if (family == "ascend-model") {
+    throw Error(ErrorCode::kUsage, "open device",
+                fmt::format("{}: a model of a card's time, which runs nothing", printable(name)),
+                "chaski bench alone takes it; name a device here, as cpu or ascend");
+  }
   throw Error(ErrorCode::kUsage, "open device",
               fmt::format("\"{}\": expected auto, cpu, cuda[:N] or ascend[:N]", printable(name)));
 }

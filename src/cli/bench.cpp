@@ -1,6 +1,7 @@
 // chaski bench MODEL…: how fast models run here. How it is done: cli/bench_run.h; what is measured:
 // lab/bench_plan.h; what the figures mean: docs/en/metrics.md.
 #include "base/error.h"
+#include "cli/bench_modelled.h"
 #include "cli/bench_run.h"
 #include "cli/bench_url.h"
 #include "cli/commands.h"
@@ -40,7 +41,11 @@ void bench(const BenchOptions& options, const Context& context) {
     records.push_back(std::move(record));
   };
   try {
-    run_bench_job(options.job, context, on_record);
+    if (is_modelled_device(options.job.where.device)) {
+      run_modelled_job(options.job, on_record);
+    } else {
+      run_bench_job(options.job, context, on_record);
+    }
   } catch (...) {  // what is measured is said, however the rest ended
     if (!records.empty()) print_records(records, options.output, context);
     throw;

@@ -135,6 +135,7 @@ class BenchGroup {
     record.settings["temperature"] = 0.0;
     record.settings["n_models_at_once"] = subjects_.size();
     record.warnings = warnings_of(model);
+    warn_of_device(record);
     if (job_.plan.speculates && model.is_synthetic()) {
       subject.warn("speculation_random_weights");
       note(fmt::format("{} {}\n", tr(context_.lang, "note:", "注意："),

@@ -31,6 +31,8 @@ void describe_model(const std::string& name, const LoadedModel& model, const Pro
 }
 
 void fill_fallbacks(const LoadedModel& model, double busy_s, RunRecord& record) {
+  for (const DeviceCount& count : model.device->counts())
+    record.counts.push_back({std::string(count.name), count.n});
   record.fallback_rate = FallbackRate{};
   if (!model.fallback) return;
   const FallbackOps& ops = *model.fallback;

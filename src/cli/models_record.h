@@ -13,8 +13,8 @@ namespace chaski::cli {
 void describe_model(const std::string& name, const LoadedModel& model, const PromptMaker& prompts,
                     const Context& context, RunRecord& record);
 
-/// fallbacks, and their shares of calls, of the `busy_s` seconds of computing, and of kinds of op; shares of
-/// 0 where the model runs on the CPU itself.
+/// What the device counted; fallbacks, and their shares of calls, of the `busy_s` seconds of computing, and
+/// of kinds of op; shares of 0 where the model runs on the CPU itself.
 void fill_fallbacks(const LoadedModel& model, double busy_s, RunRecord& record);
 
 }  // namespace chaski::cli

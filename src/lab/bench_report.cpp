@@ -82,6 +82,21 @@ std::string share_text(const RunRecord& record, const BenchTest& test, Lang lang
   return "–";
 }
 
+/// What a reader must not overlook, behind the model's name.
+std::string label_of(const RunRecord& record, Lang lang) {
+  std::string label;
+  if (const std::string mark = device_mark(record, lang); !mark.empty())
+    label += trf(lang, " ({})", "（{}）", mark);
+  // Random weights play no part where nothing was loaded.
+  if (record.model.is_synthetic && record.device.device_kind != "modelled")
+    label += tr(lang, " (random weights)", "（随机权重）");
+  return label;
+}
+
+std::string threads_text(const RunRecord& record) {
+  return record.device.n_threads > 0 ? std::to_string(record.device.n_threads) : "–";
+}
+
 // ---- the table of tests ----
 
 Table test_table(const std::vector<RunRecord>& records, Lang lang) {
@@ -104,15 +119,14 @@ Table test_table(const std::vector<RunRecord>& records, Lang lang) {
     return fmt::format("{} – {}", rate_text(i.low), rate_text(i.high));
   };
   for (const RunRecord& record : records) {
-    const std::string_view label =
-        record.model.is_synthetic ? tr(lang, " (random weights)", "（随机权重）") : std::string_view();
+    const std::string label = label_of(record, lang);
     for (const BenchTest& test : tests_of(record)) {
       const NamedMetric* rate = find_metric(record, rate_name(test.kind) + test.at);
       if (rate == nullptr) continue;
       const Metric& metric = rate->metric;
-      table.add({record.model.id + std::string(label), record.model.weights, precision_text(record, lang),
-                 record.device.path, std::to_string(record.device.n_threads), test_text(test, lang),
-                 rate_text(metric.median), metric.ci95 ? span_of(*metric.ci95) : "–", span_of(metric.range),
+      table.add({record.model.id + label, record.model.weights, precision_text(record, lang),
+                 record.device.path, threads_text(record), test_text(test, lang), rate_text(metric.median),
+                 metric.ci95 ? span_of(*metric.ci95) : "–", span_of(metric.range),
                  share_text(record, test, lang)});
     }
   }
@@ -192,6 +206,8 @@ std::string energy_text(const EnergyRecord& energy, Lang lang, Foreign foreign) 
                 per_token, 3.6e6 / per_token);
   }
   if (energy.seconds > 0) text += fmt::format(", {:.1f} W", *energy.joules / energy.seconds);
+  if (energy.busy_percent) text += trf(lang, ", {:.0f} % busy", "，利用率 {:.0f} %", *energy.busy_percent);
+  if (energy.temperature_c) text += trf(lang, ", up to {:.0f} °C", "，最高 {:.0f} °C", *energy.temperature_c);
   if (energy.idle_watts) text += trf(lang, " (idle {:.1f} W)", "（空闲 {:.1f} W）", *energy.idle_watts);
   return text + fmt::format(" [{}]", foreign(energy.source));
 }
@@ -234,6 +250,15 @@ Facts facts_of(const RunRecord& record, Lang lang, Foreign foreign) {
   const auto word = [lang](std::string_view en, std::string_view zh) {
     return std::string(tr(lang, en, zh));
   };
+  if (record.device.device_kind != "cpu") {
+    const std::string mark = device_mark(record, lang);
+    facts.push_back({word("device", "设备"), foreign(record.device.name) +
+                                                 (mark.empty() ? mark : trf(lang, " ({})", "（{}）", mark))});
+    std::string runner = words_for(NameOf::kRunner, record.runner.name, lang);
+    if (!record.runner.why_not_faster.empty())
+      runner += fmt::format("{}{}", tr(lang, "; ", "；"), remark_words(record.runner.why_not_faster, lang));
+    facts.push_back({word("runner", "执行方式"), foreign(runner)});
+  }
   add_latency(record, "ttft_s", word("first token", "首词元"), facts);
   add_latency(record, "itl_s", word("between tokens", "词元间隔"), facts);
   add_latency(record, "e2e_s", word("whole request", "整个请求"), facts);
@@ -316,6 +341,8 @@ OrderedJson energy_json(const EnergyRecord& e) {
   json["joules_per_token"] = has_rate ? OrderedJson(per_token) : OrderedJson(nullptr);
   json["tokens_per_kwh"] = has_rate ? OrderedJson(3.6e6 / per_token) : OrderedJson(nullptr);
   json["idle_watts"] = or_null(e.idle_watts);
+  json["busy_percent"] = or_null(e.busy_percent);
+  json["temperature_c"] = or_null(e.temperature_c);
   json["why_not"] = e.why_not;
   return json;
 }
@@ -344,6 +371,7 @@ OrderedJson bench_json(const RunRecord& record) {
   json["device_name"] = record.device.name;
   json["isa"] = record.device.path;
   json["runner"] = record.runner.name;
+  json["why_not_faster"] = record.runner.why_not_faster;
   json["threads"] = record.device.n_threads;
   json["n_prompt"] = first(TestKind::kPrefill).n_prompt;
   json["n_gen"] = first(TestKind::kDecode).n_gen;
@@ -371,8 +399,8 @@ OrderedJson bench_json(const RunRecord& record) {
   json["energy"] = OrderedJson::array();
   for (const EnergyRecord& energy : record.energy) json["energy"].push_back(energy_json(energy));
   const OrderedJson whole = to_json(record);
-  for (const char* key :
-       {"memory", "ops", "fallback_rate", "stability", "fallbacks", "settings", "machine", "build"}) {
+  for (const char* key : {"memory", "ops", "fallback_rate", "stability", "fallbacks", "counts", "settings",
+                          "machine", "build"}) {
     take_from(whole, key, json);
   }
   json["started_at"] = record.summary.started_at;

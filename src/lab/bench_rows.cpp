@@ -5,6 +5,7 @@
 
 #include "lab/bench_metrics.h"
 #include "lab/bench_report.h"
+#include "report/names.h"
 #include "report/text_safety.h"
 
 namespace chaski {
@@ -38,11 +39,14 @@ std::vector<double> counted_rates(const BenchTest& test, const NamedMetric& rate
 
 /// "llama 1.2B q4_0 98%": family, parameters, types of the weights. Readers take rows for the same test that
 /// are alike in the columns they know, so what those cannot say stands here.
-std::string model_type(const ModelFacts& model, const BenchTest& test) {
+std::string model_type(const RunRecord& record, const BenchTest& test) {
+  const ModelFacts& model = record.model;
   const auto n = static_cast<double>(model.n_parameters);
   const std::string size = n >= 1e9 ? fmt::format("{:.1f}B", n / 1e9) : fmt::format("{:.0f}M", n / 1e6);
   std::string text =
       fmt::format("llama {} {}{}", size, model.weights, model.is_synthetic ? " (random weights)" : "");
+  if (const std::string mark = device_mark(record, Lang::kEn); !mark.empty())
+    text += fmt::format(" ({})", mark);
   if (test.n_sequences > 1) text += fmt::format(" × {} sequences", test.n_sequences);
   if (test.kind == TestKind::kSpeculative) text += ", n-gram speculation";
   return text;
@@ -75,7 +79,7 @@ OrderedJson columns_of_llama_bench(const RunRecord& r, const BenchTest& test, co
   row["gpu_info"] = r.machine.accelerator;
   row["backends"] = upper(r.device.device_kind);
   row["model_filename"] = r.model.path.empty() ? r.model.id : r.model.path;
-  row["model_type"] = model_type(r.model, test);
+  row["model_type"] = model_type(r, test);
   row["model_size"] = r.model.weight_bytes;
   row["model_n_params"] = r.model.n_parameters;
   row["n_batch"] = n_rows;

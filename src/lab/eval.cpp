@@ -241,6 +241,7 @@ std::vector<RunWarning> warnings_for(const RunRecord& record, PromptMaker::Kind 
                        [&](const AnswerRecord& item) { return item.finish_reason == reason; });
   };
   warn(record.model.is_synthetic, "synthetic_weights");
+  warn(record.device.device_kind == "emulated", "emulated");
   warn(record.build.build_type == "Debug", "not_optimised");
   warn(is_single && !is_greedy, "single_sample");
   warn(is_single && is_greedy, "single_timing");

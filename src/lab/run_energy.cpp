@@ -38,6 +38,14 @@ void RunEnergy::end(size_t subject, const std::string& phase, int64_t n_tokens) 
       sum = of_meter.insert(of_meter.end(), std::move(fresh));
     }
     EnergyRecord& record = sum->record;
+    if (reading.busy_percent && record.seconds + reading.seconds > 0) {
+      record.busy_percent =
+          (record.busy_percent.value_or(0) * record.seconds + *reading.busy_percent * reading.seconds) /
+          (record.seconds + reading.seconds);
+    }
+    if (reading.temperature_c)
+      record.temperature_c =
+          std::max(record.temperature_c.value_or(*reading.temperature_c), *reading.temperature_c);
     record.seconds += reading.seconds;
     record.n_tokens += n_tokens;
     // One reading that cannot be had makes the sum one that cannot.

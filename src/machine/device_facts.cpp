@@ -7,13 +7,16 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "machine/dcmi.h"
 #include "machine/meters_parts.h"
+#include "machine/npu_smi.h"
 
 namespace chaski {
 namespace {
 
 constexpr int kMostDevices = 64;
 constexpr int64_t kMostBytes = int64_t{1} << 50;
+constexpr size_t kMostReasons = 8;
 
 /// Text of a field of fixed length that may lack its 0.
 template <size_t n>
@@ -31,6 +34,11 @@ std::optional<int> percent_of(int64_t value) {
   return static_cast<int>(value);
 }
 
+std::optional<int> temperature_of(int64_t degrees) {
+  if (degrees < -60 || degrees > 200) return std::nullopt;
+  return static_cast<int>(degrees);
+}
+
 AcceleratorFacts facts_in(const Json& device, const std::string& where) {
   AcceleratorFacts facts;
   const auto bytes = [&](const char* key) -> std::optional<int64_t> {
@@ -41,6 +49,15 @@ AcceleratorFacts facts_in(const Json& device, const std::string& where) {
   facts.total_bytes = bytes("total_bytes");
   facts.used_bytes = bytes("used_bytes");
   facts.busy_percent = percent_of(get_int(device, "busy_percent", -1, where));
+  const auto degrees = device.find("temperature_c");
+  if (degrees != device.end())
+    facts.temperature_c = temperature_of(get_int(device, "temperature_c", 0, where));
+  const auto refused = device.find("not_readable");
+  if (refused == device.end() || !refused->is_array()) return facts;
+  for (const Json& why_not : *refused) {
+    if (why_not.is_string() && facts.not_readable.size() < kMostReasons)
+      facts.not_readable.push_back(shown(why_not.get_ref<const std::string&>()));
+  }
   return facts;
 }
 
@@ -93,44 +110,34 @@ AcceleratorFacts nvml_device(const SharedLibrary& nvml, NvmlDevice device) {
   return facts;
 }
 
-AcceleratorFacts dcmi_device(const SharedLibrary& dcmi, int card, int device) {
-  struct Hbm {
-    unsigned long long size_mb;
-    unsigned frequency_mhz;
-    unsigned long long used_mb;
-    int temperature_c;
-    unsigned bandwidth_percent;
-    char room[64];  // a later driver's may be longer
-  } hbm{};
-  struct Chip {
-    char type[32], name[32], version[32];
-    unsigned n_cores;
-    char room[160];
-  } chip{};
-  constexpr int kCores = 2;  // of what it gives the utilisation
-  unsigned busy = 0;
+AcceleratorFacts npu_facts(const Dcmi& dcmi, Npu npu) {
   AcceleratorFacts facts;
-  const auto get_chip = dcmi.function<int(int, int, Chip*)>("dcmi_get_device_chip_info");
-  const auto get_hbm = dcmi.function<int(int, int, Hbm*)>("dcmi_get_device_hbm_info");
-  const auto get_busy = dcmi.function<int(int, int, int, unsigned*)>("dcmi_get_device_utilization_rate");
-  if (get_chip != nullptr && get_chip(card, device, &chip) == 0) facts.name = field(chip.name);
-  if (get_hbm != nullptr && get_hbm(card, device, &hbm) == 0) {
-    facts.total_bytes = bytes_of(hbm.size_mb, 1 << 20);
-    facts.used_bytes = bytes_of(hbm.used_mb, 1 << 20);
+  const auto take = [&](const auto& answer, auto& value) {
+    if (answer.value) {
+      value = *answer.value;
+    } else {
+      facts.not_readable.push_back(answer.why_not);
+    }
+  };
+  facts.name = dcmi.chip_name(npu);
+  std::optional<HbmUse> hbm;
+  take(dcmi.hbm(npu), hbm);
+  if (hbm) {
+    facts.total_bytes = hbm->total_bytes;
+    facts.used_bytes = hbm->used_bytes;
   }
-  if (get_busy != nullptr && get_busy(card, device, kCores, &busy) == 0)
-    facts.busy_percent = percent_of(busy);
+  take(dcmi.busy_percent(npu), facts.busy_percent);
+  take(dcmi.temperature_c(npu), facts.temperature_c);
+  take(dcmi.power_watts(npu), facts.watts);
   return facts;
 }
 
-/// How many NPUs a card has: they come before its controllers.
-int n_npus_of(const SharedLibrary& dcmi, int card) {
-  constexpr int kMostOfCard = 8;
-  int n = 0, controller = 0, cpu = 0;
-  const auto ids = dcmi.function<int(int, int*, int*, int*)>("dcmi_get_device_id_in_card");
-  if (ids != nullptr && ids(card, &n, &controller, &cpu) == 0) return std::clamp(n, 0, kMostOfCard);
-  const auto count = dcmi.function<int(int, int*)>("dcmi_get_device_num_in_card");
-  return count != nullptr && count(card, &n) == 0 ? std::clamp(n, 0, kMostOfCard) : 1;
+/// What npu-smi prints, where the library itself shows no device.
+void ask_npu_smi(const std::string& text, DriverAnswer& answer) {
+  std::vector<AcceleratorFacts> devices = parse_npu_smi(text);
+  if (devices.empty()) return;
+  answer.why_not.clear();
+  answer.devices = std::move(devices);
 }
 
 }  // namespace
@@ -168,33 +175,22 @@ DriverAnswer ask_nvml(const MachineView& view, const std::string& library) {
 }
 
 DriverAnswer ask_dcmi(const MachineView& view, const std::string& library) {
-  if (!view.is_live()) return written_answer(view, "/dcmi.json");
-  DriverAnswer answer;
-  auto dcmi = SharedLibrary::open(library, answer.why_not);
-  std::string unused;  // where drivers put it without telling the loader
-  if (dcmi == nullptr && library.find('/') == std::string::npos) {
-    dcmi = SharedLibrary::open("/usr/local/dcmi/" + library, unused);
-  }
-  if (dcmi == nullptr) return answer;
-  answer.why_not.clear();
-  const auto init = dcmi->function<int()>("dcmi_init");
-  auto list = dcmi->function<int(int*, int*, int)>("dcmi_get_card_list");
-  if (list == nullptr) list = dcmi->function<int(int*, int*, int)>("dcmi_get_card_num_list");
-  const auto driver = dcmi->function<int(char*, unsigned)>("dcmi_get_driver_version");
-  int cards[kMostDevices] = {};
-  int n = 0;
-  const int code = init == nullptr || list == nullptr ? -1 : init();
-  if (code != 0 || list(&n, cards, kMostDevices) != 0) {
-    answer.why_not = fmt::format("dcmi_init: error {}", code);
+  if (!view.is_live()) {
+    DriverAnswer answer = written_answer(view, "/dcmi.json");
+    if (answer.devices.empty()) ask_npu_smi(view.text("/npu-smi.txt").text, answer);
     return answer;
   }
-  char version[80] = {};
-  if (driver != nullptr && driver(version, sizeof(version)) == 0) answer.driver = field(version);
-  for (int i = 0; i < std::clamp(n, 0, kMostDevices); ++i) {
-    for (int device = 0; device < n_npus_of(*dcmi, cards[i]); ++device) {
-      answer.devices.push_back(dcmi_device(*dcmi, cards[i], device));
-    }
+  DriverAnswer answer;
+  const auto dcmi = Dcmi::open(library, answer.why_not);
+  if (dcmi == nullptr) {
+    std::string unused;
+    ask_npu_smi(run_npu_smi(unused), answer);
+    return answer;
   }
+  answer.why_not.clear();
+  answer.is_emulated = dcmi->is_emulated();
+  answer.driver = dcmi->driver_version();
+  for (const Npu npu : dcmi->npus()) answer.devices.push_back(npu_facts(*dcmi, npu));
   return answer;
 }
 

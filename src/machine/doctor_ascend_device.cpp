@@ -1,5 +1,7 @@
 // Steps 7 to 12 of doctor_ascend.cpp: what the driver says of the NPUs. What only a running backend can tell
 // is said to be unknown where the build has none.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -101,7 +103,8 @@ void check_chip(const AscendSeen& seen, Findings& found) {
     return;
   }
   const Json facts = {{"chip", chip->name}, {"driver_says", said}, {"count", seen.install.n_chips}};
-  const std::string as_said = said.empty() ? "" : fmt::format(" ({})", said);
+  const std::string as_said =
+      said.empty() ? "" : fmt::format(" ({}{})", said, seen.dcmi.is_emulated ? ", emulated" : "");
   if (chip->is_supported) {
     found.ok(id, words("{}{} is supported", "支持 {}{}", chip->name, as_said)).facts = facts;
     return;
@@ -137,8 +140,12 @@ void check_memory(const AscendSeen& seen, Findings& found) {
     index = i;
   }
   if (best == nullptr) {
+    const std::string refusals = seen.dcmi.devices.empty()
+                                     ? ""
+                                     : fmt::format("{}", fmt::join(seen.dcmi.devices[0].not_readable, "; "));
     found.none(id, words("the NPUs' memory cannot be read", "无法读取 NPU 显存信息"),
-               seen.dcmi.why_not.empty()
+               !refusals.empty() ? words("{}", "{}", refusals)
+               : seen.dcmi.why_not.empty()
                    ? words("the driver does not tell it to this user", "驱动不向当前用户提供该信息")
                    : words("libdcmi.so: {}", "libdcmi.so：{}", seen.dcmi.why_not));
     return;

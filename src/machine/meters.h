@@ -21,11 +21,13 @@ struct MeterPlaces {
 
 /// Energy between start and stop. Exactly one of `joules` and `why_not` is there.
 struct EnergyReading {
-  std::string source;  ///< "rapl package-0", "nvml 0", "dcmi 0/0"
+  std::string source;  ///< "rapl package-0", "nvml 0", "dcmi 0/0", "dcmi 0/0 (emulated)"
   std::optional<double> joules;
   double seconds = 0;
-  bool is_integrated = false;  ///< from samples of power instead of a counter
-  std::string why_not;         ///< not readable, or refused: power outside what the device can draw
+  bool is_integrated = false;           ///< from samples of power instead of a counter
+  std::optional<double> busy_percent;   ///< of an accelerator's arithmetic, the mean of samples
+  std::optional<double> temperature_c;  ///< the highest that was seen
+  std::string why_not;                  ///< not readable, or refused: power outside what the device can draw
 };
 
 /// One source. RAPL gives at most three: the packages of the processors together ("rapl

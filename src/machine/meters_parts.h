@@ -90,6 +90,7 @@ class SharedLibrary {
   SharedLibrary(const SharedLibrary&) = delete;
   SharedLibrary& operator=(const SharedLibrary&) = delete;
 
+  bool has(const char* name) const { return symbol(name) != nullptr; }
   /// The function of that name, null where the library lacks it.
   template <typename Function>
   Function* function(const char* name) const {

@@ -1,6 +1,7 @@
 #include "report/comparability.h"
 
 #include "base/error.h"
+#include "report/names.h"
 
 namespace chaski {
 namespace {
@@ -64,6 +65,7 @@ OrderedJson rubric_of(const RunRecord& record) {
 
 Obstacle time_obstacle(const RunRecord& a, const RunRecord& b) {
   if (a.kind != b.kind) return Obstacle::kKind;
+  if (!device_mark(a, Lang::kEn).empty() || !device_mark(b, Lang::kEn).empty()) return Obstacle::kNotMeasured;
   for (const std::string_view name : {"batch", "concurrency"}) {
     if (width(a, name) != width(b, name)) return Obstacle::kBatch;
   }
@@ -114,6 +116,8 @@ std::string_view name_of(Obstacle obstacle) {
       return "phase";
     case Obstacle::kNoVerdict:
       return "no_verdict";
+    case Obstacle::kNotMeasured:
+      return "not_measured";
     case Obstacle::kUnsteady:
       return "unsteady_judge";
   }
@@ -147,6 +151,9 @@ std::string_view obstacle_text(Obstacle obstacle, Lang lang) {
                 "能耗的测量阶段或测量方式不同");
     case Obstacle::kNoVerdict:
       return tr(lang, "the judge gave no verdict", "裁判没有给出判定");
+    case Obstacle::kNotMeasured:
+      return tr(lang, "a run is modelled or emulated: its times are not those of the device",
+                "有一方为模型推算或模拟器运行，其用时不代表真实设备");
     case Obstacle::kUnsteady:
       return tr(lang, "most of the judge's verdicts changed with the order in which it saw the answers",
                 "裁判的多数判定随回答出示的顺序而变");

@@ -13,16 +13,17 @@ namespace chaski {
 /// What keeps two figures from being compared.
 enum class Obstacle {
   kNone,
-  kKind,       ///< an eval beside a bench
-  kBatch,      ///< other numbers of sequences or requests at once
-  kShared,     ///< answers made several at once: the seconds of one contain the work of others
-  kTest,       ///< tests of other lengths or depths
-  kContext,    ///< room for other numbers of positions
-  kScoring,    ///< scored by other rubrics
-  kQuestions,  ///< no question in common
-  kPhase,      ///< energy of other phases, or by other meters
-  kNoVerdict,  ///< the judge gave none
-  kUnsteady    ///< the judge's verdicts mostly changed with the order in which answers were shown
+  kKind,         ///< an eval beside a bench
+  kBatch,        ///< other numbers of sequences or requests at once
+  kShared,       ///< answers made several at once: the seconds of one contain the work of others
+  kTest,         ///< tests of other lengths or depths
+  kContext,      ///< room for other numbers of positions
+  kScoring,      ///< scored by other rubrics
+  kQuestions,    ///< no question in common
+  kPhase,        ///< energy of other phases, or by other meters
+  kNoVerdict,    ///< the judge gave none
+  kNotMeasured,  ///< a time is not that of the device it is named after: modelled or emulated
+  kUnsteady      ///< the judge's verdicts mostly changed with the order in which answers were shown
 };
 
 /// Of times of whole runs.

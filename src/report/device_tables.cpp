@@ -23,6 +23,9 @@ std::string energy_cell(const EnergyRecord& energy, Lang lang) {
     if (per_token > 0) text += trf(lang, " · {} tokens/kWh", " · {} 词元/kWh", figure(3.6e6 / per_token));
   }
   if (energy.seconds > 0) text += fmt::format(" · {} W", figure(*energy.joules / energy.seconds));
+  if (energy.busy_percent) text += trf(lang, " · {} % busy", " · 利用率 {} %", figure(*energy.busy_percent));
+  if (energy.temperature_c)
+    text += trf(lang, " · up to {} °C", " · 最高 {} °C", figure(*energy.temperature_c));
   if (energy.idle_watts) {
     text += trf(lang, " (idle {} W, not subtracted)", "（空闲 {} W，未扣除）", figure(*energy.idle_watts));
   }
@@ -135,6 +138,10 @@ Table fallback_table(Runs runs, const Published* published, Lang lang) {
         return trf(lang, "{} calls · {} · {} s", "{} 次 · {} · {} 秒", f.calls, bytes_text(f.bytes),
                    figure(f.seconds));
       });
+  rows_by_key<CountRecord>(
+      table, runs, &RunRecord::counts,
+      [lang](const CountRecord& c) { return words_for(NameOf::kCount, c.name, lang); },
+      [](const CountRecord& c) { return fmt::format("{}", c.n); });
   return table.take();
 }
 

@@ -142,6 +142,8 @@ constexpr Name kNames[] = {
     {kSetting, "tests", "tests", "测试"},
     {kSetting, "chars_per_token", "characters per token", "每词元字符数"},
     {kSetting, "peaks", "limits of the machine", "本机上限"},
+    {kSetting, "time_model", "time model", "时间模型"},
+    {kSetting, "time_model_error", "error of the time model", "时间模型的误差"},
     {kSetting, "clock_mhz", "clock before and after, MHz", "前后时钟频率（MHz）"},
     {kSetting, "url", "server", "服务器"},
     {kSetting, "api", "API", "接口"},
@@ -184,6 +186,23 @@ constexpr Name kNames[] = {
 
     {kRunner, "eager", "eager", "逐个算子执行（eager）"},
     {kRunner, "captured", "captured", "图捕获执行（captured）"},
+
+    {kCount, "launches", "operators launched", "下发的算子"},
+    {kCount, "plans", "operators planned anew (first phase)", "重新规划的算子（第一段）"},
+    {kCount, "executor_hits", "launches that reused a plan", "复用规划的下发"},
+    {kCount, "graph_replays", "captured steps replayed", "重放的捕获步"},
+    {kCount, "ai_cpu_launches", "launches predicted to run on the NPU's own CPU (AI CPU)",
+     "预计在 NPU 自带 CPU（AI CPU）上执行的下发"},
+    {kCount, "hidden_copies", "inputs that an operator copies first", "算子内部先拷贝的输入"},
+    {kCount, "device_copies", "copies within the device", "设备内拷贝"},
+    {kCount, "copies_in", "copies to the device", "拷入设备次数"},
+    {kCount, "copies_out", "copies from the device", "拷出设备次数"},
+    {kCount, "bytes_in", "bytes to the device", "拷入设备字节数"},
+    {kCount, "bytes_out", "bytes from the device", "拷出设备字节数"},
+    {kCount, "host_waits", "waits of the host for the device", "主机等待设备次数"},
+
+    {kDeviceKind, "modelled", "modelled", "模型推算"},
+    {kDeviceKind, "emulated", "emulated", "模拟器"},
 };
 
 const Name* find(NameOf what, std::string_view name) {
@@ -282,6 +301,15 @@ constexpr Remark kRemarks[] = {
      "rapl：{} 中没有处理器能耗计数器；虚拟机通常不提供，实体机可尝试以 root 执行 `modprobe intel_rapl_msr`"},
     {"nvml: no NVIDIA driver here ({})", "nvml：本机没有 NVIDIA 驱动（{}）"},
     {"dcmi: no Ascend driver here ({})", "dcmi：本机没有昇腾驱动（{}）"},
+    {"Its error: on {} published figures of captured decoding it was off by {} to {}, median {}; on {} "
+     "published figures of prefill it was off by {} to {}, median {}",
+     "误差：与 {} 项公开的图捕获解码实测值相比为 {} 至 {}，中位数 {}；与 {} 项公开的预填充实测值相比为 {} 至 "
+     "{}，中位数 {}"},
+    {"Its error: on {} published figures of eager decoding it was off by {} to {}, median {}; on {} "
+     "published "
+     "figures of prefill it was off by {} to {}, median {}",
+     "误差：与 {} 项公开的逐算子解码实测值相比为 {} 至 {}，中位数 {}；与 {} 项公开的预填充实测值相比为 {} 至 "
+     "{}，中位数 {}"},
 };
 
 /// What stands at each "{}" where `text` is such a sentence.
@@ -341,6 +369,11 @@ std::string setting_words(std::string_view name, const OrderedJson& value, Lang 
   const std::string& text = value.get_ref<const std::string&>();
   const Name* row = find(kSettingValue, fmt::format("{}={}", name, text));
   return row == nullptr ? text : std::string(tr(lang, row->en, row->zh));
+}
+
+std::string device_mark(const RunRecord& record, Lang lang) {
+  const Name* row = find(kDeviceKind, record.device.device_kind);
+  return row == nullptr ? std::string() : std::string(tr(lang, row->en, row->zh));
 }
 
 std::string metric_words(const NamedMetric& named, Lang lang) {

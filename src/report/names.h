@@ -20,7 +20,9 @@ enum class NameOf {
   kSetting,       ///< also of `scoring`
   kSettingValue,  ///< as "precision=fast"
   kPhase,
-  kRunner
+  kRunner,
+  kCount,      ///< of what a device counts
+  kDeviceKind  ///< of those that did not run on what they are named after
 };
 std::string words_for(NameOf what, std::string_view name, Lang lang);
 
@@ -32,6 +34,9 @@ std::string metric_words(const NamedMetric& named, Lang lang);
 
 /// "decode, n=128": what was measured or traced, with its test where that is said.
 std::string phase_words(std::string_view phase, Lang lang);
+
+/// "modelled", "emulated": what its figures are, where no such device ran; empty where one did.
+std::string device_mark(const RunRecord& record, Lang lang);
 
 /// Evidence, notes and reasons that chaski wrote in English, in the reader's language where it is known.
 std::string remark_words(std::string_view english, Lang lang);

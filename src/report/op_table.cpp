@@ -79,6 +79,13 @@ Table ops_table(const RunRecord& record, Lang lang) {
     if (whole != of_steps.end())
       add_rest("between ops", "算子之间", phase, std::max(0.0, whole->second - seconds));
   }
+  if (record.device.device_kind == "modelled") {
+    table.notes.emplace_back(tr(lang,
+                                "Of one step of each phase, as the time model has it; what launches cost the "
+                                "host is not in it.",
+                                "每个阶段一步的用时，由时间模型推算；不含主机下发的开销。"));
+    return table;
+  }
   table.notes.emplace_back(
       of_steps.empty()
           ? tr(lang,

@@ -70,7 +70,8 @@ void add_model(const ModelFacts& m, Lang lang, FactList& facts) {
 
 void add_machine(const RunRecord& r, Lang lang, FactList& facts) {
   using enum FactGroup;
-  facts.add_parts(kDevice, "device", "设备", {r.device.name, r.device.device_kind, r.device.path});
+  facts.add_parts(kDevice, "device", "设备",
+                  {r.device.name, words_for(NameOf::kDeviceKind, r.device.device_kind, lang), r.device.path});
   facts.add(kDevice, "threads", "线程数",
             r.device.n_threads > 0 ? fmt::format("{}", r.device.n_threads) : std::string());
   facts.add_parts(kDevice, "computer", "计算机",

@@ -115,7 +115,9 @@ OrderedJson energy_json(const EnergyRecord& e) {
           {"seconds", e.seconds},
           {"n_tokens", e.n_tokens},
           {"idle_watts", number_or_null(e.idle_watts)},
-          {"why_not", text_or_null(e.why_not)}};
+          {"why_not", text_or_null(e.why_not)},
+          {"busy_percent", number_or_null(e.busy_percent)},
+          {"temperature_c", number_or_null(e.temperature_c)}};
 }
 
 OrderedJson memory_json(const std::optional<MemoryRecord>& m) {
@@ -281,6 +283,9 @@ OrderedJson to_json(const RunRecord& record) {
   json["stability"] = stability_json(record.stability);
   json["summary"] = summary_json(record.summary);
   json["fallbacks"] = list_json(record.fallbacks, fallback_json);
+  json["counts"] = list_json(record.counts, [](const CountRecord& c) {
+    return OrderedJson{{"name", c.name}, {"n", c.n}};
+  });
   json["failures"] = list_json(record.failures, failure_json);
   json["warnings"] = to_json(record.warnings);
   return json;

@@ -173,6 +173,7 @@ struct EnergyRecord {
   int64_t n_tokens = 0;              ///< generated meanwhile
   std::optional<double> idle_watts;  ///< beside, never subtracted
   std::string why_not;
+  std::optional<double> busy_percent, temperature_c;  ///< of an accelerator meanwhile: mean, highest
 };
 
 struct MemoryRecord {
@@ -185,6 +186,12 @@ struct OpRecord {
   std::string op, phase, shape;
   int64_t calls = 0, bytes = 0;
   double seconds = 0;
+};
+
+/// What a device counted of how it was driven, over all that the run did with it: "launches", "host_waits".
+struct CountRecord {
+  std::string name;
+  int64_t n = 0;
 };
 
 /// Ops that ran elsewhere than asked for, as shares of all: of calls, of time, of kinds of op.
@@ -219,6 +226,7 @@ struct RunRecord {
   std::optional<StabilityRecord> stability;
   RunSummary summary;
   std::vector<FallbackRecord> fallbacks;
+  std::vector<CountRecord> counts;
   std::vector<FailureRecord> failures;
   std::vector<RunWarning> warnings;
 };

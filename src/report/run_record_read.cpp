@@ -268,9 +268,17 @@ TaskResult read_result(const Fields& f) {
 }
 
 EnergyRecord read_energy(const Fields& f) {
-  return {f.name("source"),    f.name("phase"),     f.optional_amount("joules"),
-          f.amount("seconds"), f.count("n_tokens"), f.optional_amount("idle_watts"),
-          f.text("why_not")};
+  EnergyRecord energy;
+  energy.source = f.name("source");
+  energy.phase = f.name("phase");
+  energy.joules = f.optional_amount("joules");
+  energy.seconds = f.amount("seconds");
+  energy.n_tokens = f.count("n_tokens");
+  energy.idle_watts = f.optional_amount("idle_watts");
+  energy.why_not = f.text("why_not");
+  energy.busy_percent = f.optional_amount("busy_percent");
+  energy.temperature_c = f.optional_number("temperature_c", -kMaxNumber, kMaxNumber);
+  return energy;
 }
 
 MemoryRecord read_memory(const Fields& f) {
@@ -409,6 +417,7 @@ RunRecord run_record_of(const OrderedJson& json, std::string_view where) {
     return FallbackRecord{b.name("op"), b.text("reason"), b.count("calls"), b.count("bytes"),
                           b.amount("seconds")};
   });
+  record.counts = f.list("counts", [](const Fields& c) { return CountRecord{c.name("name"), c.count("n")}; });
   record.failures = f.list("failures", read_failure);
   record.warnings = f.list("warnings", [](const Fields& w) {
     return RunWarning{w.name("code"), w.text("message")};

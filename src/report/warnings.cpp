@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "report/names.h"
 
 namespace chaski {
 namespace {
@@ -12,7 +13,7 @@ struct Sentence {
   std::string_view code, en, zh;
 };
 
-constexpr std::array<Sentence, 26> kSentences{{
+constexpr std::array<Sentence, 28> kSentences{{
     {"synthetic_weights",
      "The weights are random (a synthetic model): the speed means something, the answers mean nothing.",
      "权重是随机数（合成模型）：速度可以参考，回答没有任何意义。"},
@@ -101,6 +102,14 @@ constexpr std::array<Sentence, 26> kSentences{{
      "busy "
      "then, so there are no shares.",
      "模型的速度超过了此前测得的本机上限：当时机器被其他程序占用，因此不给出比例。"},
+    {"modelled",
+     "These figures are modelled, not measured: they are computed from the card's published figures, and no "
+     "NPU ran anything.",
+     "以下数据为模型推算，并非实测：由加速卡的公开参数计算得出，没有在任何 NPU 上运行。"},
+    {"emulated",
+     "The device was an emulator of its interface on the CPU: answers, operators and fallbacks mean "
+     "something, times and energy say nothing of the real device.",
+     "运行设备是在 CPU 上模拟其接口的模拟器：回答、算子与回退可以参考，用时与能耗不代表真实设备。"},
     {"not_optimised",
      "This build of the program is not optimised: its speed says nothing about the released program.",
      "当前程序并非优化构建：其速度不代表正式发布的程序。"},
@@ -122,7 +131,19 @@ RunWarning make_warning(std::string_view code) {
 
 std::string warning_text(const RunWarning& warning, Lang lang) {
   const Sentence* sentence = find(warning.code);
-  return sentence == nullptr ? warning.message : std::string(tr(lang, sentence->en, sentence->zh));
+  if (sentence == nullptr) return warning.message;
+  // What a record adds to its sentence are figures of its own.
+  std::string text(tr(lang, sentence->en, sentence->zh));
+  std::string_view more = warning.message;
+  if (!more.starts_with(sentence->en)) return text;
+  more.remove_prefix(sentence->en.size());
+  more.remove_prefix(std::min(more.find_first_not_of(' '), more.size()));
+  if (!more.empty()) text += std::string(tr(lang, " ", "")) + remark_words(more, lang);
+  return text;
+}
+
+void warn_of_device(RunRecord& record) {
+  if (record.device.device_kind == "emulated") record.warnings.push_back(make_warning("emulated"));
 }
 
 }  // namespace chaski

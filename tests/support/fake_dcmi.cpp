@@ -1,5 +1,6 @@
 // A library with DCMI's functions: one card (number 3) with two NPUs, and a controller that is none, whose
-// power a test sets. With FAKE_WITHOUT_POWER it is a driver that lacks it.
+// power a test sets. With FAKE_WITHOUT_POWER it is a driver that lacks it, with FAKE_EMULATED it is one that
+// stands for a driver.
 #include <unistd.h>
 
 #include <atomic>
@@ -13,7 +14,8 @@ double now_s() {
 }
 
 struct Npu {
-  std::atomic<int> power_code{0};
+  std::atomic<int> power_code{0}, refusal{0};
+  std::atomic<int> busy_percent{30}, temperature_c{50};
   std::atomic<double> since_s{now_s()}, watts{90}, watts_per_s{0};
 };
 Npu g_npus[2];
@@ -38,6 +40,17 @@ double fake_joules(unsigned index) {
   return npu.watts * t + npu.watts_per_s * t * t / 2;
 }
 void fake_codes(unsigned index, int, int power) { g_npus[index].power_code = power; }
+
+/// What all but its power is answered with; 0: the values below.
+void fake_refusal(unsigned index, int code) { g_npus[index].refusal = code; }
+void fake_load(unsigned index, int busy_percent, int temperature_c) {
+  g_npus[index].busy_percent = busy_percent;
+  g_npus[index].temperature_c = temperature_c;
+}
+
+#ifdef FAKE_EMULATED
+const char* chaski_ascend_emulator() { return "8.0"; }
+#endif
 
 int dcmi_init() { return g_init_code; }
 int dcmi_get_card_list(int* n, int* list, int length) {
@@ -75,7 +88,17 @@ struct FakeHbm {
 int dcmi_get_device_hbm_info(int card, int device, FakeHbm* hbm) {
   if (!is_npu(card, device)) return -8001;
   *hbm = {65'536, 1'600, 4'096, 45, 0};
-  return 0;
+  return g_npus[device].refusal;
+}
+int dcmi_get_device_utilization_rate(int card, int device, int type, unsigned* percent) {
+  if (!is_npu(card, device) || type != 2) return -8001;
+  *percent = static_cast<unsigned>(g_npus[device].busy_percent.load());
+  return g_npus[device].refusal;
+}
+int dcmi_get_device_temperature(int card, int device, int* degrees) {
+  if (!is_npu(card, device)) return -8001;
+  *degrees = g_npus[device].temperature_c;
+  return g_npus[device].refusal;
 }
 
 struct FakeProcess {

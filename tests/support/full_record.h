@@ -69,9 +69,12 @@ inline RunRecord full_record() {
   record.results = {{"toy/code", "acc", 0.25, 0.125, 12}, {"toy", "pass@1", 1.0 / 3, std::nullopt, 3}};
   record.metrics = {{"ttft_s", "s", false, 1, summarize({0.3, 0.1, 0.2})},
                     {"decode_tokens_per_s", "tokens/s", true, 2, summarize({6, 5, 4, 3, 2, 1})}};
-  record.energy = {{"rapl package-0", "decode", 12.5, 2, 128, 3.25, ""},
-                   {"nvml", "decode", std::nullopt, 0, 0, std::nullopt, "no library"}};
+  record.energy = {
+      {"rapl package-0", "decode", 12.5, 2, 128, 3.25, "", std::nullopt, std::nullopt},
+      {"dcmi 0/0", "decode", 250.5, 2, 128, 90, "", 37.5, 51},
+      {"nvml", "decode", std::nullopt, 0, 0, std::nullopt, "no library", std::nullopt, std::nullopt}};
   record.memory = {1000, 200, 30, 4000, 500};
+  record.counts = {{"launches", 185}, {"ai_cpu_launches", 2}};
   record.ops = {{"linear", "decode", "[1, 576] x [576, 1536]", 30, 1 << 20, 0.5}};
   record.fallback_rate = {0.1, 0.2, 0.3};
   record.stability = {100, 99, 1, 2, 3, 4, -4096, 60.5};

@@ -78,6 +78,8 @@ TEST(Doctor, TheFirstThingToMendIsNamed) {
                           {"ascend-310p", "ascend.chip", 8, 5},
                           {"first-910", "ascend.chip", 8, 5},
                           {"npu-full", "ascend.memory", 9, 6},
+                          {"npu-smi-only", "", 0, 0},
+                          {"dcmi-refused", "", 0, 0},
                           {"cann-8.5-a3", "", 0, 0},
                           {"no-accelerator", "", 0, 0},
                           {"nvidia-good", "", 0, 0},

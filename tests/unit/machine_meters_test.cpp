@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "machine/device_facts.h"
 #include "machine/meters_parts.h"
 #include "support/temporary_folder.h"
 
@@ -95,6 +96,10 @@ class FakeLibrary {
   }
   void codes(unsigned i, int energy, int power) {
     call<void(unsigned, int, int)>("fake_codes")(i, energy, power);
+  }
+  void refusal(unsigned i, int code) { call<void(unsigned, int)>("fake_refusal")(i, code); }
+  void load(unsigned i, int busy_percent, int temperature_c) {
+    call<void(unsigned, int, int)>("fake_load")(i, busy_percent, temperature_c);
   }
   void offset(double millijoules) { call<void(unsigned, double)>("fake_offset")(0, millijoules); }
   void process_bytes(unsigned i, unsigned long long bytes) {
@@ -388,6 +393,60 @@ TEST(Dcmi, ImpossiblePowerIsRefused) {
   found.meters[0]->start();
   std::this_thread::sleep_for(std::chrono::milliseconds(60));
   EXPECT_THAT(found.meters[0]->stop().why_not, HasSubstr("more than 1.2 × the 1000 W"));
+}
+
+TEST(Dcmi, HowBusyAndHowHotItWasGoesWithTheEnergy) {
+  FakeLibrary library(fake_dcmi_path);
+  FoundMeters found = find_energy_meters(library.as_dcmi());
+  ASSERT_FALSE(found.meters.empty());
+  library.load(0, 40, 61);
+  found.meters[0]->start();
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  EnergyReading reading = found.meters[0]->stop();
+  EXPECT_EQ(reading.busy_percent, 40);
+  EXPECT_EQ(reading.temperature_c, 61);
+  library.refusal(0, -8255);  // then there are joules alone
+  found.meters[0]->start();
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  reading = found.meters[0]->stop();
+  EXPECT_TRUE(reading.joules.has_value());
+  EXPECT_FALSE(reading.busy_percent || reading.temperature_c);
+  library.refusal(0, 0);
+}
+
+TEST(Dcmi, WhatAContainerMayNotReadIsNamedAndTheRestStays) {
+  FakeLibrary library(fake_dcmi_path);
+  for (const auto& [code, meaning] :
+       {std::pair(-8013, "not supported in a container"), std::pair(-8255, "not supported by this device"),
+        std::pair(-8002, "not permitted")}) {
+    library.refusal(0, code);
+    const DriverAnswer answer = ask_dcmi(MachineView::live(), fake_dcmi_path);
+    ASSERT_EQ(answer.devices.size(), 2u);
+    const AcceleratorFacts& npu = answer.devices[0];
+    EXPECT_FALSE(npu.total_bytes || npu.used_bytes || npu.busy_percent || npu.temperature_c);
+    EXPECT_TRUE(npu.watts.has_value());
+    ASSERT_EQ(npu.not_readable.size(), 3u);
+    EXPECT_THAT(npu.not_readable[0], HasSubstr(std::string("dcmi_get_device_hbm_info: ") + meaning));
+    EXPECT_EQ(answer.devices[1].temperature_c, 50);
+  }
+  library.refusal(0, 0);
+}
+
+TEST(Dcmi, AnEmulatorsMeterSaysSo) {
+  FakeLibrary library(fake_dcmi_emulated_path);
+  EXPECT_THAT(sources_of(find_energy_meters(library.as_dcmi())),
+              ElementsAre("dcmi 3/0 (emulated)", "dcmi 3/1 (emulated)"));
+  EXPECT_TRUE(ask_dcmi(MachineView::live(), fake_dcmi_emulated_path).is_emulated);
+  EXPECT_FALSE(ask_dcmi(MachineView::live(), fake_dcmi_path).is_emulated);
+}
+
+TEST(Dcmi, TheLibraryOfAnEmulatorIsKnownByItsAscendCl) {
+  const tests::TemporaryFolder folder;
+  fs::copy_file(fake_dcmi_path, folder / "libdcmi.so");
+  const std::string path = (folder / "libdcmi.so").string();
+  EXPECT_FALSE(ask_dcmi(MachineView::live(), path).is_emulated);
+  fs::copy_file(fake_dcmi_emulated_path, folder / "libascendcl.so");
+  EXPECT_TRUE(ask_dcmi(MachineView::live(), path).is_emulated);
 }
 
 TEST(Dcmi, MemoryOfThisProcessAndInUse) {

@@ -53,10 +53,10 @@ RunRecord record_of(std::vector<AnswerRecord> items) {
 
 TEST(RunRecord, HasTheTopLevelKeysThatOtherToolsReadInOrder) {
   const OrderedJson json = to_json(record_of({answer("1", "a", 2, 3)}));
-  EXPECT_THAT(keys_of(json),
-              ElementsAre("schema", "kind", "machine", "build", "model", "device", "runner", "settings",
-                          "items", "scores", "scoring", "results", "metrics", "energy", "memory", "ops",
-                          "fallback_rate", "stability", "summary", "fallbacks", "failures", "warnings"));
+  EXPECT_THAT(keys_of(json), ElementsAre("schema", "kind", "machine", "build", "model", "device", "runner",
+                                         "settings", "items", "scores", "scoring", "results", "metrics",
+                                         "energy", "memory", "ops", "fallback_rate", "stability", "summary",
+                                         "fallbacks", "counts", "failures", "warnings"));
   EXPECT_EQ(json["schema"], "chaski.run/1");
   EXPECT_TRUE(json["fallbacks"].is_array());
   EXPECT_EQ(json["runner"]["name"], "");
