@@ -2,11 +2,40 @@
 
 #include <charconv>
 
+#include "backend/ascend/ascend_backend.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/dispatch.h"
 #include "base/error.h"
 
 namespace chaski::cli {
+namespace {
+
+std::unique_ptr<Device> open_cpu(int index, const DeviceOptions& options) {
+  if (!options.activations.empty()) {
+    throw Error(ErrorCode::kUsage, "open device", "the CPU's activations are f32",
+                "leave out --activations, or name --device ascend");
+  }
+  return CpuBackend().open(index, options);
+}
+
+/// A card, where there is one that opens and nothing is asked for that only the CPU has; never an emulated
+/// one. `chaski doctor` says why a card that is there does not open.
+std::unique_ptr<Device> open_best(const DeviceOptions& options) {
+  const bool suits_a_card =
+      options.precision == Precision::kFast && options.isa.empty() && options.kv_dtype.empty();
+  const std::vector<DeviceInfo> cards = suits_a_card ? AscendBackend().probe() : std::vector<DeviceInfo>();
+  for (size_t i = 0; i < cards.size(); ++i) {
+    if (!cards[i].is_available || cards[i].device_kind != "ascend") continue;
+    try {
+      return AscendBackend().open(static_cast<int>(i), options);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kDevice && error.code() != ErrorCode::kUnsupported) throw;
+    }
+  }
+  return open_cpu(0, options);
+}
+
+}  // namespace
 
 std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions& options) {
   const size_t colon = name.find(':');
@@ -20,11 +49,12 @@ std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions
                   fmt::format("\"{}\": expected a number after the colon", printable(name)));
     }
   }
-  if (name == "auto") return CpuBackend().open(0, options);
-  if (family == "cpu") return CpuBackend().open(index, options);
-  if (family == "cuda" || family == "ascend") {
+  if (name == "auto") return open_best(options);
+  if (family == "cpu") return open_cpu(index, options);
+  if (family == "ascend") return AscendBackend().open(index, options);
+  if (family == "cuda") {
     throw Error(ErrorCode::kUnsupported, "open device",
-                fmt::format("{}: this build has the CPU only", printable(name)), "use --device cpu");
+                fmt::format("{}: this build has the CPU and Ascend", printable(name)), "use --device cpu");
   }
   if (family == "ascend-model") {
     throw Error(ErrorCode::kUsage, "open device",

@@ -52,8 +52,28 @@ void check_sandbox(Findings& found) {
   }
 }
 
+/// A card in both types of activations.
+void check_card(const std::string& name, const Context& context, Findings& found) {
+  for (const char* activations : {"f16", "bf16"}) {
+    context.cancel.throw_if_cancelled("self-test");
+    const std::string tested = fmt::format("{}-{}", name, activations);
+    try {
+      DeviceOptions options;
+      options.activations = activations;
+      const auto device = open_device(name, options);
+      check_device(*device, tested, found);
+    } catch (const Error& error) {
+      found.fail("selftest." + tested, error.code(),
+                 words("{}: {}", "{}：{}", shown(tested), shown(error.what(), 300)),
+                 words("this device cannot be used", "该设备无法使用"),
+                 words("{}", "{}", shown(error.hint(), 300)));
+    }
+  }
+}
+
 /// Every code path in both precisions: each is a device of its own to the ops.
 void check_paths(const DoctorScope& scope, const Context& context, Findings& found) {
+  if (scope.device.rfind("ascend", 0) == 0) return check_card(scope.device, context, found);
   if (!scope.wants("cpu")) {
     found.none("selftest.device", words("no self-test of {}", "未对 {} 自检", shown(scope.device, 40)),
                words("this build has the CPU only", "本构建只支持 CPU"));

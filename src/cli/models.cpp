@@ -16,6 +16,7 @@
 #include "format/lora.h"
 #include "hub/model_store.h"
 #include "machine/cpu_clock.h"
+#include "ops/scalar_ops.h"
 
 namespace chaski::cli {
 namespace {
@@ -223,6 +224,7 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   device_options.precision = options.precision_value();
   device_options.n_threads = options.n_threads;
   device_options.kv_dtype = options.kv_dtype;
+  device_options.activations = options.activations;
   // Weights that are not the files' own, or were not looked at, are not kept.
   const bool keeps = !options.goes_without_cache && options.lora.empty() && !options.allows_nonfinite &&
                      loaded->text.checkpoint->kind() != "synthetic";
@@ -231,8 +233,9 @@ std::unique_ptr<LoadedModel> load_model(ModelText text, const ModelOptions& opti
   loaded->device = open_device(options.device, device_options);
   Ops* ops = &loaded->device->ops();
   if (loaded->device->info().device_kind != "cpu") {
-    loaded->host = open_device("cpu", device_options);
-    loaded->fallback = std::make_unique<FallbackOps>(*ops, loaded->host->ops(), options.is_strict);
+    // It takes activations of the device's type, and rounds where the device would.
+    loaded->host = std::make_unique<ScalarOps>();
+    loaded->fallback = std::make_unique<FallbackOps>(*ops, *loaded->host, options.is_strict);
     ops = loaded->fallback.get();
   }
   Progress progress(std::string(tr(context.lang, "loading", "加载模型")));

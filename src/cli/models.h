@@ -87,7 +87,7 @@ class WeightsKeeper {
 struct LoadedModel {
   ModelText text;
   std::unique_ptr<Device> device;
-  std::unique_ptr<Device> host;           ///< only where the device is not the CPU itself
+  std::unique_ptr<Ops> host;              ///< only where the device is not the CPU itself
   std::unique_ptr<FallbackOps> fallback;  ///< the same
   LlamaModel model;
   std::unique_ptr<LlamaModel> draft;  ///< its weights are beside the model's; null: none

@@ -27,6 +27,8 @@ void describe_model(const std::string& name, const LoadedModel& model, const Pro
   record.device = {info.name, info.device_kind, info.path, device.n_threads(), device.weight_bytes()};
   record.settings["precision"] = name_of(device.precision());
   record.settings["kv_dtype"] = name_of(device.kv_layout(model.model.config).dtype);
+  if (info.device_kind != "cpu")
+    record.settings["activations"] = name_of(model.device->ops().activation_dtype());
   record.summary.load_s = model.load_s;
 }
 

@@ -41,6 +41,7 @@ std::vector<std::string> arguments_of(const ModelOptions& o) {
     if (!value.empty()) all.insert(all.end(), {flag, value});
   };
   add("--kv-dtype", o.kv_dtype);
+  add("--activations", o.activations);
   add("--isa", o.isa);
   add("--lora", o.lora);
   if (o.goes_without_cache) all.emplace_back("--no-cache");
@@ -75,15 +76,21 @@ void add_model(CLI::App& command, const Context& context, std::string& model) {
 
 void add_model_options(CLI::App& command, const Context& context, ModelOptions& o, bool answers) {
   Registrar add(command, context);
-  add.option("--device", o.device, "auto or cpu; this build has no other",
-             "设备：auto 或 cpu；本构建没有其他设备");
+  add.option("--device", o.device,
+             "auto, cpu or ascend[:N]; auto is an Ascend NPU where one opens, else the CPU",
+             "设备：auto、cpu 或 ascend[:N]；auto 优先用可打开的昇腾 NPU，否则用 CPU");
   add.option("--precision", o.precision, "exact (f32 throughout) or fast (default)",
              "精度：exact（全程 f32）或 fast（默认）");
   add.option("--kv-dtype", o.kv_dtype,
              "type of the KV cache: f32, f16, bf16, q8_0; by default bf16 in fast, f32 in exact",
              "KV 缓存类型：f32、f16、bf16、q8_0；默认 fast 为 bf16，exact 为 f32");
-  add.option("--isa", o.isa, "code path to use: scalar, avx2 and so on; by default the machine's best",
-             "强制使用的代码路径：scalar、avx2 等；默认取本机最优");
+  add.option(
+      "--activations", o.activations,
+      "type in which an NPU computes, and its KV cache: f16 or bf16; by default bf16 where the model is",
+      "NPU 的计算类型，也是其 KV 缓存类型：f16 或 bf16；默认 bf16 模型用 bf16，其余用 f16");
+  add.option("--isa", o.isa,
+             "code path to use: scalar, avx2 and so on, on an NPU eager or captured; by default the best",
+             "强制使用的代码路径：scalar、avx2 等，NPU 上为 eager 或 captured；默认取最优");
   add.option("-t,--threads", o.n_threads, "threads; 0: one per core", "线程数；0 表示每核一个");
   add.option("--ctx", o.context,
              "positions of context; by default 4096, more where --max-length needs it, at most the model's",

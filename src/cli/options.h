@@ -28,6 +28,7 @@ struct ModelOptions {
   std::string device = "auto";
   std::string precision = "fast";
   std::string kv_dtype;
+  std::string activations;
   std::string isa;  ///< code path to force; empty: the best there is
   int n_threads = 0;
   int64_t context = 0;  ///< 0: 4096, or what max_length needs; at most the model's

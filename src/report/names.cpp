@@ -134,6 +134,7 @@ constexpr Name kNames[] = {
     {kSetting, "ignore_eos", "goes on after eos", "忽略结束词元"},
     {kSetting, "precision", "precision", "精度"},
     {kSetting, "kv_dtype", "KV cache type", "KV 缓存类型"},
+    {kSetting, "activations", "activation type", "激活值类型"},
     {kSetting, "context", "context", "上下文长度"},
     {kSetting, "speculation", "speculation", "推测解码"},
     {kSetting, "draft", "draft model", "草稿模型"},

@@ -340,7 +340,7 @@ const OrderedJson& checked_settings(const Fields& f) {
   for (const char* key : {"repetition_penalty", "presence_penalty", "frequency_penalty"}) f.number(key);
   for (const char* key : {"n_samples", "batch", "seed", "top_k", "max_length", "max_new_tokens", "context"})
     f.count(key);
-  for (const char* key : {"precision", "kv_dtype", "template"}) f.name(key);
+  for (const char* key : {"precision", "kv_dtype", "activations", "template"}) f.name(key);
   f.text("system");
   const Fields suite = f.object("suite");
   for (const char* key : {"name", "sha256"}) suite.name(key);
