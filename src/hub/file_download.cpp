@@ -124,7 +124,7 @@ Attempt::Attempt(const HubSource& source, const RemoteFile& file, const SafeFold
       options_(options),
       watch_(watch),
       has_ranges_(has_ranges && file.size.has_value()),
-      own_name_(unfinished_name(file)),
+      own_name_(unfinished_name(file.name)),
       size_(file.size) {
   if (size_.value_or(0) > kMaxFileBytes) throw corrupt(file, fmt::format("a file of {} bytes", *size_));
 }
@@ -179,10 +179,7 @@ void Attempt::prepare() {
   watch_.on_continued(n_continued_);
 }
 
-void Attempt::discard() {
-  folder_.remove_own(own_name_);
-  folder_.remove_own(own_name_ + ".journal");
-}
+void Attempt::discard() { remove_unfinished(folder_, file_.name); }
 
 DownloadedFile Attempt::run(const CancelToken& cancel) {
   prepare();
@@ -490,7 +487,7 @@ DownloadedFile Attempt::publish(Digest& sha256, Digest& sha1) {
 
 DownloadedFile write_content(const std::string& content, const RemoteFile& file, const SafeFolder& folder,
                              const DownloadWatch& watch) {
-  const std::string own = unfinished_name(file);
+  const std::string own = unfinished_name(file.name);
   Digest sha1(Digest::Kind::kSha1);
   sha1.add(fmt::format("blob {}", content.size()) + '\0');
   sha1.add(content);
@@ -507,8 +504,11 @@ DownloadedFile write_content(const std::string& content, const RemoteFile& file,
 
 }  // namespace
 
-std::string unfinished_name(const RemoteFile& file) {
-  return sha256_of(file.name).substr(0, 24) + ".partial";
+std::string unfinished_name(std::string_view name) { return sha256_of(name).substr(0, 24) + ".partial"; }
+
+void remove_unfinished(const SafeFolder& folder, std::string_view name) {
+  folder.remove_own(unfinished_name(name));
+  folder.remove_own(unfinished_name(name) + ".journal");
 }
 
 bool is_strong_etag(std::string_view etag) { return etag.size() > 2 && etag.front() == '"'; }

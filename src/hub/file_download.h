@@ -44,8 +44,10 @@ DownloadedFile download_file(const HubSource& source, const RemoteFile& file, co
                              const DownloadOptions& options, const DownloadWatch& watch,
                              const CancelToken& cancel);
 
-/// The name in `.chaski` of the unfinished file, and of its journal with ".journal" after it.
-std::string unfinished_name(const RemoteFile& file);
+/// The name in `.chaski` of the unfinished file `name`, and of its journal with ".journal" after it.
+std::string unfinished_name(std::string_view name);
+/// Removes both where they are there.
+void remove_unfinished(const SafeFolder& folder, std::string_view name);
 
 /// Whether the header ETag names bytes, and not only what is as good.
 bool is_strong_etag(std::string_view etag);

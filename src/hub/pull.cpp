@@ -239,7 +239,7 @@ void Filling::check_room(const std::vector<const RemoteFile*>& missing) const {
   for (const RemoteFile* file : missing) {
     needed += file->size.value_or(0);
     struct stat info {};
-    if (::lstat((folder_.own_path() / unfinished_name(*file)).c_str(), &info) == 0) {
+    if (::lstat((folder_.own_path() / unfinished_name(file->name)).c_str(), &info) == 0) {
       there += std::min(uint64_t(info.st_blocks) * 512, file->size.value_or(0));
     }
   }
@@ -292,6 +292,8 @@ void Filling::publish(const std::vector<StoredFile>& files) {
   std::sort(manifest.files.begin(), manifest.files.end(),
             [](const StoredFile& a, const StoredFile& b) { return a.name < b.name; });
   write_file_atomic(folder_.own_path() / kManifestName, manifest_text(manifest));
+  for (const StoredFile& file : manifest.files)
+    remove_unfinished(folder_, file.name);  // a kill may leave some
   report_.n_files = manifest.files.size();
   for (const StoredFile& file : manifest.files) report_.n_bytes += file.size;
 }

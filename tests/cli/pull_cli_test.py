@@ -379,6 +379,13 @@ class PullTest(ChaskiTest):
         self.assertEqual(sum(seen.n_sent for seen in self.hub.log if seen.is_cdn), 300_000)
         self.assert_pulled(self.home / "home/models/modelscope" / REPO)
 
+    def test_what_a_kill_at_the_last_moment_leaves_is_removed(self):
+        path = pathlib.Path(self.pull(REPO)[-1]["path"])
+        leftover = path / ".chaski" / (hashlib.sha256(b"model.safetensors").hexdigest()[:24] + ".partial.journal")
+        leftover.write_text("of a file that has its name already")
+        self.assertEqual(self.pull(REPO)[-1]["where"], "was_there")
+        self.assertFalse(leftover.exists())
+
     def test_kills_at_random_moments_cost_at_most_a_part_each(self):
         size = 3 * PART + 12345
         (self.repo / "model.safetensors").write_bytes(random.randbytes(size))
