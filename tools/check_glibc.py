@@ -12,9 +12,9 @@ import sys
 MACHINES = {62: "x86-64", 183: "AArch64"}
 OF_LIBC = re.compile(r"(lib(c|m)\.so\.6|lib(dl|rt|util)\.so\.[12]|libpthread\.so\.0|ld-linux-x86-64\.so\.2|ld-linux-aarch64\.so\.1)")
 VERSION = re.compile(r"GLIBC_(\d+(?:\.\d+)*)")
-PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
-DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_RUNPATH, DT_RPATH = 1, 5, 6, 29, 15
-DT_VERSYM, DT_VERNEED, DT_VERNEEDNUM, DT_GNU_HASH = 0x6FFFFFF0, 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFEF5
+PT_LOAD, PT_DYNAMIC, SHT_DYNSYM = 1, 2, 11
+DT_NEEDED, DT_STRTAB, DT_RUNPATH, DT_RPATH = 1, 5, 29, 15
+DT_VERSYM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFF0, 0x6FFFFFFE, 0x6FFFFFFF
 # Not versions of symbols: what the loader itself must know, and the glibc that first did.
 ABI_VERSIONS = {"GLIBC_ABI_DT_RELR": (2, 36)}
 
@@ -32,7 +32,8 @@ class Needs:
 
 
 class Elf:
-    """A dynamic ELF file of 64 bits, little-endian, by its program headers: a stripped file has no others."""
+    """A dynamic ELF file of 64 bits, little-endian, by what the loader reads of it. Only to name the symbols, whose
+    table tells the loader no length, are section headers read."""
 
     def __init__(self, data: bytes):
         self.data = data
@@ -107,17 +108,18 @@ class Elf:
         return found
 
     def imports(self):
-        """(symbol, number of its version) of each symbol that is looked up elsewhere. The table of symbols has no
-        length; the imports stand before the first that the hash table knows."""
-        symbols, versions, hashes = (self.file_offset(tag) for tag in (DT_SYMTAB, DT_VERSYM, DT_GNU_HASH))
-        if symbols is None or versions is None or hashes is None:
-            return
-        _, first_hashed = self.read("<II", hashes)
-        for i in range(1, first_hashed):
-            name, _, _, section = self.read("<IBBH", symbols + 24 * i)
-            number, = self.read("<H", versions + 2 * i)
-            if section == 0:
-                yield self.text(name), number & 0x7FFF
+        """(symbol, number of its version) of each symbol that is looked up elsewhere; none where the file is stripped
+        of its section headers."""
+        versions = self.file_offset(DT_VERSYM)
+        offset, = self.read("<Q", 40)
+        size, count = self.read("<HH", 58)
+        for i in range(count if versions is not None else 0):
+            _, kind, _, _, symbols, n_bytes = self.read("<IIQQQQ", offset + i * size)
+            for at in range(1, n_bytes // 24 if kind == SHT_DYNSYM else 0):
+                name, _, _, section = self.read("<IBBH", symbols + 24 * at)
+                number, = self.read("<H", versions + 2 * at)
+                if section == 0:
+                    yield self.text(name), number & 0x7FFF
 
 
 def needs_of(data: bytes) -> Needs:

@@ -11,5 +11,7 @@ set(CHASKI_EDIT_NEEDS ${TINFO_ARCHIVE} ${BSD_ARCHIVE})
 # Takes the place of fmt::fmt, and defines what that does: so the objects are those of the ordinary build.
 add_library(chaski_static STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt.cpp ${CMAKE_CURRENT_LIST_DIR}/find_object.cpp)
 target_compile_definitions(chaski_static PUBLIC FMT_SHARED)
-target_link_options(chaski_static INTERFACE -static-libstdc++ -static-libgcc -Wl,--undefined=_dl_find_object)
+# Without unused functions: among libstdc++'s is one that asks for glibc 2.36.
+target_link_options(chaski_static INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections
+  -Wl,--undefined=_dl_find_object)
 set(CHASKI_FMT chaski_static)
