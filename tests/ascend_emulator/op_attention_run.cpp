@@ -156,9 +156,9 @@ bool score(const Attention& call, const Context& context, const float* query, in
   bool sees = false;
   for (int64_t t = 0; t < n; t += 4) {
     const void* rows[4];
-    float sums[4];
+    float sums[8];
     for (int64_t j = 0; j < 4; ++j) rows[j] = context.keys[static_cast<size_t>(std::min(t + j, n - 1))];
-    dot_four(query, context.dtype, rows, call.head_dim, sums);
+    dot_tile(&query, 1, context.dtype, rows, call.head_dim, sums);
     for (int64_t j = 0; j < 4 && t + j < n; ++j) {
       const int64_t token = t + j;
       const bool is_hidden = token < seen.first || token > seen.last || (mask != nullptr && mask[token] != 0);
@@ -190,8 +190,12 @@ void attend(const Attention& call, const Context& context, int64_t sequence, int
     for (size_t t = 0; t < scores.size(); ++t) {
       const float weight = std::exp(scores[t] - largest);
       total += weight;
-      load_row(context.dtype, context.values[t], d, value.data());
-      add_scaled(rounded_to(dtype, weight), value.data(), d, sums.data());
+      const auto* values = static_cast<const float*>(context.values[t]);
+      if (context.dtype != DataType::kFloat) {
+        load_row(context.dtype, context.values[t], d, value.data());
+        values = value.data();
+      }
+      add_scaled(rounded_to(dtype, weight), values, d, sums.data());
     }
     for (float& sum : sums) sum /= total;
   } else if (!is_padding && !scores.empty() && !call.corrects_blind_rows) {

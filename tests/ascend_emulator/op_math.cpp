@@ -27,7 +27,7 @@ float float_of(uint32_t bits) {
   return value;
 }
 
-constexpr int64_t kLanes = 16;  // a dot product has so many sums, added up in pairs at the end
+constexpr int64_t kLanes = 8;  // a dot product has so many sums, added up in pairs at the end
 
 float added_up(const float* lanes) {
   float sums[kLanes];
@@ -63,31 +63,44 @@ CHASKI_VECTOR inline __m256 eight(const void* row, int64_t i) {
   }
 }
 
-template <DataType kType>
-CHASKI_VECTOR void dot_four_vectors(const float* x, const void* const rows[4], int64_t k, float* sums) {
-  __m256 low[4], high[4];
-  for (int j = 0; j < 4; ++j) low[j] = high[j] = _mm256_setzero_ps();
+template <int kX, DataType kType>
+CHASKI_VECTOR void dot_tile_vectors(const float* const* x, const void* const rows[4], int64_t k,
+                                    float* sums) {
+  __m256 lanes[kX][4];
+  for (auto& row : lanes) {
+    for (__m256& sum : row) sum = _mm256_setzero_ps();
+  }
   int64_t i = 0;
   for (; i + kLanes <= k; i += kLanes) {
-    const __m256 first = _mm256_loadu_ps(x + i), second = _mm256_loadu_ps(x + i + 8);
+    __m256 left[kX];
+    for (int l = 0; l < kX; ++l) left[l] = _mm256_loadu_ps(x[l] + i);
     for (int j = 0; j < 4; ++j) {
-      low[j] = _mm256_fmadd_ps(first, eight<kType>(rows[j], i), low[j]);
-      high[j] = _mm256_fmadd_ps(second, eight<kType>(rows[j], i + 8), high[j]);
+      const __m256 right = eight<kType>(rows[j], i);
+      for (int l = 0; l < kX; ++l) lanes[l][j] = _mm256_fmadd_ps(left[l], right, lanes[l][j]);
     }
   }
-  for (int j = 0; j < 4; ++j) {
-    float lanes[kLanes];
-    _mm256_storeu_ps(lanes, low[j]);
-    _mm256_storeu_ps(lanes + 8, high[j]);
-    for (int64_t t = i; t < k; ++t) lanes[t - i] += x[t] * element(kType, rows[j], t);
-    sums[j] = added_up(lanes);
+  for (int l = 0; l < kX; ++l) {
+    const __m256 first = _mm256_hadd_ps(lanes[l][0], lanes[l][1]),
+                 second = _mm256_hadd_ps(lanes[l][2], lanes[l][3]);
+    const __m256 pairs = _mm256_hadd_ps(first, second);
+    _mm_storeu_ps(sums + 4 * l, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+    for (int j = 0; j < 4; ++j) {
+      for (int64_t t = i; t < k; ++t) sums[4 * l + j] += x[l][t] * element(kType, rows[j], t);
+    }
   }
 }
 
-CHASKI_VECTOR void load_half(const uint16_t* from, int64_t n, float* to) {
+template <DataType kType>
+void dot_tile_vectors(const float* const* x, int n_x, const void* const rows[4], int64_t k, float* sums) {
+  if (n_x == 2) return dot_tile_vectors<2, kType>(x, rows, k, sums);
+  dot_tile_vectors<1, kType>(x, rows, k, sums);
+}
+
+template <DataType kType>
+CHASKI_VECTOR void load_vectors(const void* from, int64_t n, float* to) {
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, eight<DataType::kFloat16>(from, i));
-  for (; i < n; ++i) to[i] = half_to_float(from[i]);
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, eight<kType>(from, i));
+  for (; i < n; ++i) to[i] = element(kType, from, i);
 }
 
 CHASKI_VECTOR void store_half(const float* from, int64_t n, uint16_t* to) {
@@ -132,16 +145,20 @@ CHASKI_VECTOR void add_scaled_vectors(float a, const float* x, int64_t n, float*
 bool has_vectors() { return false; }
 #endif
 
-void dot_four_plain(const float* x, DataType dtype, const void* const rows[4], int64_t k, float* sums) {
-  for (int j = 0; j < 4; ++j) {
-    float lanes[kLanes] = {}, values[kLanes];
-    int64_t i = 0;
-    for (; i + kLanes <= k; i += kLanes) {
-      for (int64_t l = 0; l < kLanes; ++l) values[l] = element(dtype, rows[j], i + l);
-      for (int64_t l = 0; l < kLanes; ++l) lanes[l] += x[i + l] * values[l];
+void dot_tile_plain(const float* const* x, int n_x, DataType dtype, const void* const rows[4], int64_t k,
+                    float* sums) {
+  for (int l = 0; l < n_x; ++l) {
+    for (int j = 0; j < 4; ++j) {
+      float lanes[kLanes] = {}, values[kLanes];
+      int64_t i = 0;
+      for (; i + kLanes <= k; i += kLanes) {
+        for (int64_t t = 0; t < kLanes; ++t) values[t] = element(dtype, rows[j], i + t);
+        for (int64_t t = 0; t < kLanes; ++t) lanes[t] += x[l][i + t] * values[t];
+      }
+      float sum = added_up(lanes);
+      for (; i < k; ++i) sum += x[l][i] * element(dtype, rows[j], i);
+      sums[4 * l + j] = sum;
     }
-    for (int64_t t = i; t < k; ++t) lanes[t - i] += x[t] * element(dtype, rows[j], t);
-    sums[j] = added_up(lanes);
   }
 }
 
@@ -185,8 +202,8 @@ float rounded_to(DataType dtype, float value) {
 
 void load_row(DataType dtype, const void* from, int64_t n, float* to) {
 #if defined(__x86_64__)
-  if (dtype == DataType::kFloat16 && has_vectors())
-    return load_half(static_cast<const uint16_t*>(from), n, to);
+  if (dtype == DataType::kFloat16 && has_vectors()) return load_vectors<DataType::kFloat16>(from, n, to);
+  if (dtype == DataType::kBFloat16 && has_vectors()) return load_vectors<DataType::kBFloat16>(from, n, to);
 #endif
   for (int64_t i = 0; i < n; ++i) to[i] = element(dtype, from, i);
 }
@@ -209,15 +226,16 @@ void round_row(DataType dtype, float* values, int64_t n) {
   for (int64_t i = 0; i < n; ++i) values[i] = rounded_to(dtype, values[i]);
 }
 
-void dot_four(const float* x, DataType dtype, const void* const rows[4], int64_t k, float sums[4]) {
+void dot_tile(const float* const x[2], int n_x, DataType dtype, const void* const rows[4], int64_t k,
+              float sums[8]) {
 #if defined(__x86_64__)
   if (has_vectors()) {
-    if (dtype == DataType::kFloat16) return dot_four_vectors<DataType::kFloat16>(x, rows, k, sums);
-    if (dtype == DataType::kBFloat16) return dot_four_vectors<DataType::kBFloat16>(x, rows, k, sums);
-    return dot_four_vectors<DataType::kFloat>(x, rows, k, sums);
+    if (dtype == DataType::kFloat16) return dot_tile_vectors<DataType::kFloat16>(x, n_x, rows, k, sums);
+    if (dtype == DataType::kBFloat16) return dot_tile_vectors<DataType::kBFloat16>(x, n_x, rows, k, sums);
+    return dot_tile_vectors<DataType::kFloat>(x, n_x, rows, k, sums);
   }
 #endif
-  dot_four_plain(x, dtype, rows, k, sums);
+  dot_tile_plain(x, n_x, dtype, rows, k, sums);
 }
 
 void dequantize_row(DataType dtype, const int8_t* q, int64_t n, float offset, float scale, float* to) {

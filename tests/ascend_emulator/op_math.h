@@ -27,10 +27,10 @@ void store_row(DataType dtype, const float* from, int64_t n, void* to);
 /// Every value as `dtype` would hold it.
 void round_row(DataType dtype, float* values, int64_t n);
 
-/// Four sums over k of x[i] · rows[j][i] in f32; `dtype` is that of the rows. A product's sum has the same
-/// order of additions whichever of the four places it has, so it does not depend on how many rows go
-/// together.
-void dot_four(const float* x, DataType dtype, const void* const rows[4], int64_t k, float sums[4]);
+/// sums[4·i + j] = x[i] · rows[j] over k in f32, for `n_x` of 1 or 2; `dtype` is that of the rows. A sum has
+/// the same order of additions whatever its place, so it does not depend on how many rows go together.
+void dot_tile(const float* const x[2], int n_x, DataType dtype, const void* const rows[4], int64_t k,
+              float sums[8]);
 
 /// (q + offset) · scale of `n` int8, each step rounded as `dtype` does: f16 after the addition and after the
 /// product, bf16 after the product.

@@ -31,16 +31,17 @@ void multiply(const Rows& x, int64_t n_columns, const WeightRows& weight_rows, c
     for (int64_t j = begin; j < end; j += 4) {
       const int64_t n = std::min<int64_t>(4, end - j);
       weight_rows(j, n, rows);
-      for (int64_t i = 0; i < x.m; ++i) {
-        float sums[4];
-        dot_four(x.row(i), DataType::kFloat, operands, x.k, sums);
-        for (int64_t l = 0; l < n; ++l) {
-          results[static_cast<size_t>(i * n_columns + j + l)] =
-              bias.empty() ? sums[l] : sums[l] + bias[static_cast<size_t>(j + l)];
-        }
+      for (int64_t i = 0; i < x.m; i += 2) {
+        const int n_x = i + 1 < x.m ? 2 : 1;
+        const float* const left[2] = {x.row(i), x.row(i + n_x - 1)};
+        float sums[8];
+        dot_tile(left, n_x, DataType::kFloat, operands, x.k, sums);
+        for (int l = 0; l < n_x; ++l)
+          std::copy(sums + 4 * l, sums + 4 * l + n, &results[static_cast<size_t>((i + l) * n_columns + j)]);
       }
     }
   });
+  for (size_t i = 0; i < results.size() && !bias.empty(); ++i) results[i] += bias[i % bias.size()];
   store_floats(out, 0, x.m * n_columns, results.data());
 }
 
@@ -159,11 +160,14 @@ void check_scales(const Call& call, const View& scales, const char* argument, co
 int8_t low_nibble(uint8_t byte) { return static_cast<int8_t>(((byte & 15) ^ 8) - 8); }
 int8_t high_nibble(uint8_t byte) { return static_cast<int8_t>((byte >> 4 ^ 8) - 8); }
 
-// Elements of one row of the weight as int8. A row of int4 begins at a whole byte where its elements are
-// adjacent.
-void unpack(const View& weight, const std::byte* base, int64_t row, int8_t* to) {
+// Elements of one row of the weight as int8, in `buffer` unless they lie so. A row of int4 begins at a whole
+// byte where its elements are adjacent.
+const int8_t* unpacked(const View& weight, const std::byte* base, int64_t row, std::vector<int8_t>* buffer) {
   const int64_t k = weight.dims[1], start = row * weight.strides[0], step = weight.strides[1];
   const auto* bytes = reinterpret_cast<const uint8_t*>(base);
+  if (weight.dtype == DataType::kInt8 && step == 1) return reinterpret_cast<const int8_t*>(base) + start;
+  buffer->resize(static_cast<size_t>(k));
+  int8_t* to = buffer->data();
   if (weight.dtype == DataType::kInt8) {
     for (int64_t i = 0; i < k; ++i) to[i] = static_cast<int8_t>(bytes[start + i * step]);
   } else if (step == 1) {
@@ -177,6 +181,7 @@ void unpack(const View& weight, const std::byte* base, int64_t row, int8_t* to) 
       to[i] = at % 2 == 0 ? low_nibble(bytes[at / 2]) : high_nibble(bytes[at / 2]);
     }
   }
+  return to;
 }
 
 void run_quantized(const QuantizedProduct& product) {
@@ -189,14 +194,14 @@ void run_quantized(const QuantizedProduct& product) {
   if (!product.bias.empty()) bias = load_floats(product.bias[0]);
   const auto* base = weight.data<std::byte>();
   const auto weight_rows = [&](int64_t first, int64_t n, float* const rows[4]) {
-    std::vector<int8_t> q(static_cast<size_t>(k));
+    std::vector<int8_t> buffer;
     for (int64_t j = 0; j < n; ++j) {
-      unpack(weight, base, first + j, q.data());
+      const int8_t* q = unpacked(weight, base, first + j, &buffer);
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t start = g * product.group_size;
         const auto at = static_cast<size_t>((first + j) * groups + g);
-        dequantize_row(product.x.dtype, q.data() + start, std::min(product.group_size, k - start),
-                       offsets[at], scales[at], rows[j] + start);
+        dequantize_row(product.x.dtype, q + start, std::min(product.group_size, k - start), offsets[at],
+                       scales[at], rows[j] + start);
       }
     }
   };

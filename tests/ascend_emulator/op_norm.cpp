@@ -31,8 +31,8 @@ int64_t check_norm(const Call& call, const View& x, const View& gamma, const Vie
 // 1 / sqrt(mean of squares + epsilon) of a row.
 float reciprocal_root(const float* row, int64_t n, double epsilon) {
   const void* rows[4] = {row, row, row, row};
-  float squares[4];
-  dot_four(row, DataType::kFloat, rows, n, squares);
+  float squares[8];
+  dot_tile(&row, 1, DataType::kFloat, rows, n, squares);
   return 1.0F / std::sqrt(squares[0] / static_cast<float>(n) + static_cast<float>(epsilon));
 }
 
