@@ -42,6 +42,14 @@ uint64_t parse_size(const std::string& text) {
   return static_cast<uint64_t>(value * factor);
 }
 
+/// What was pulled into `path`, as commands that take a MODEL know it.
+std::string name_to_run(const PullCommand& command, const std::string& path) {
+  if (!command.local_dir.empty()) return command.local_dir;
+  if (command.revision.empty()) return command.repo;
+  const bool is_url = command.repo.find("://") != std::string::npos;
+  return is_url ? path : command.repo + "@" + command.revision;
+}
+
 void run_pull(const PullCommand& command, const Context& context) {
   PullOptions options;
   options.repo = parse_repo(command.repo, command.from, command.revision);
@@ -57,7 +65,7 @@ void run_pull(const PullCommand& command, const Context& context) {
   PullScreen screen(command.wants_json, command.is_dry_run, context.lang);
   const PullReport report = pull(
       options, [&](const PullEvent& event) { screen.show(event); }, context.cancel);
-  screen.finish(report, command.local_dir.empty() ? command.repo : command.local_dir);
+  screen.finish(report, name_to_run(command, report.path.string()));
 }
 
 void add_choice_of_files(CLI::App& command, PullCommand& options, Lang lang) {

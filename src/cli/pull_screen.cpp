@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/terminal.h"
+#include "hub/selection.h"
 #include "report/text_safety.h"
 
 namespace chaski::cli {
@@ -129,6 +130,8 @@ void PullScreen::show(const PullEvent& event) {
 
 void PullScreen::show_plan(const PullEvent& event) {
   const Selection& selection = *event.selection;
+  has_weights_ = std::any_of(selection.files.begin(), selection.files.end(),
+                             [](const RemoteFile& file) { return is_weight_file(file.name); });
   if (wants_json_) {
     Json files = Json::array(), skipped = Json::array();
     for (const RemoteFile& file : selection.files) {
@@ -209,7 +212,7 @@ void PullScreen::finish(const PullReport& report, const std::string& model) {
     line(std::string(tr(lang_, "it is here already", "此模型已在本机")));
   }
   print(report.path.string() + "\n");
-  line(trf(lang_, "try it: chaski run {} -p …", "试用：chaski run {} -p …", model));
+  if (has_weights_) line(trf(lang_, "try it: chaski run {} -p …", "试用：chaski run {} -p …", model));
 }
 
 }  // namespace chaski::cli

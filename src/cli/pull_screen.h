@@ -36,6 +36,7 @@ class PullScreen {
 
   bool wants_json_, is_dry_run_;
   Lang lang_;
+  bool has_weights_ = true;  ///< among what was asked for
   bool has_moving_line_ = false;
   Stopwatch clock_;
   double last_json_s_ = -1;

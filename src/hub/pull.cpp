@@ -144,6 +144,12 @@ PullReport pull_offline(const PullOptions& options) {
               "leave out --offline, and see HF_HUB_OFFLINE");
 }
 
+void check_limit(const PullOptions& options, uint64_t n_bytes) {
+  if (options.max_bytes == 0 || n_bytes <= options.max_bytes) return;
+  throw Error(ErrorCode::kUsage, "pull",
+              fmt::format("{} bytes are to be fetched, --max-size allows {}", n_bytes, options.max_bytes));
+}
+
 /// A pull into one folder that nobody else fills.
 class Filling {
  public:
@@ -243,10 +249,7 @@ void Filling::check_room(const std::vector<const RemoteFile*>& missing) const {
       there += std::min(uint64_t(info.st_blocks) * 512, file->size.value_or(0));
     }
   }
-  if (options_.max_bytes > 0 && needed > options_.max_bytes) {
-    throw Error(ErrorCode::kUsage, "pull",
-                fmt::format("{} bytes are to be fetched, --max-size allows {}", needed, options_.max_bytes));
-  }
+  check_limit(options_, needed);
   const auto room = folder_.free_bytes();
   if (!room || needed - there <= *room) return;
   throw Error(ErrorCode::kIo, "pull",
@@ -347,6 +350,7 @@ PullReport pull(const PullOptions& options, const OnPullEvent& on_event, const C
   if (options.local_dir.empty() && !options.ignores_caches && !fs::exists(folder, ignored)) {
     if (const auto cached = find_in_cache(options, listing, selection, cancel)) return *cached;
   }
+  if (!fs::exists(folder, ignored)) check_limit(options, plan.n_total);  // before there is a trace of it
   return Filling(options, *source, listing, selection, folder, on_event, cancel).run();
 }
 

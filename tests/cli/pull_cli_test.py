@@ -179,6 +179,15 @@ class PullTest(ChaskiTest):
         for lang, words in (("en", "pickle, never loaded"), ("zh", "从不加载")):
             self.assertIn(words, self.chaski("pull", REPO, "--dry-run", "--lang", lang)[0])
 
+    def test_a_limit_that_is_too_low_leaves_no_trace(self):
+        self.assertIn("--max-size allows 1000", self.chaski("pull", REPO, "--max-size", "1kB", status=2)[1])
+        self.assertEqual(json.loads(self.chaski("list", "--json")[0])["models"], [])
+
+    def test_the_end_names_what_can_be_run_and_nothing_where_nothing_can(self):
+        self.assertIn(f"chaski run {REPO} -p", self.chaski("pull", REPO)[1])
+        self.assertIn(f"chaski run {REPO}@v1 -p", self.chaski("pull", REPO, "--revision", "v1")[1])
+        self.assertNotIn("chaski run", self.chaski("pull", REPO, "--skip-lfs", "--local-dir", self.home / "x")[1])
+
     def test_patterns_names_and_skip_lfs_choose_the_files(self):
         here = self.home / "x"
         self.pull(REPO, "sub/notes.json", "--local-dir", here)
@@ -409,7 +418,9 @@ class PullTest(ChaskiTest):
                 if status == 0:
                     break
                 self.assertEqual(status, -signal.SIGKILL, message)
-                self.assertFalse(list(self.home.glob("home/**/complete.json")))
+                for complete in self.home.glob("home/**/complete.json"):  # killed between its last write and its end
+                    for file in json.loads(complete.read_text())["files"]:
+                        self.assertEqual(sha256_of(complete.parent.parent / file["name"]), file["sha256"])
             time.sleep(0.2)  # the server notices that its clients are gone
             self.assert_pulled(self.home / "home/models/modelscope" / REPO)
             n_sent = sum(seen.n_sent for seen in self.hub.log if seen.is_cdn)
