@@ -5,10 +5,12 @@
 #include "cli/commands.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#include "lab/ascend_fit.h"
 #include "lab/code_runner.h"
 #include "lab/doctor_page.h"
 #include "lab/model_fit.h"
 #include "lab/self_test.h"
+#include "machine/device_facts.h"
 
 namespace chaski::cli {
 namespace {
@@ -52,33 +54,52 @@ void check_sandbox(Findings& found) {
   }
 }
 
-/// A card in both types of activations.
-void check_card(const std::string& name, const Context& context, Findings& found) {
+/// What a self-test found, in the place of the step of the page that waits for it.
+void put_in_step(const Finding& tested, std::string_view id, std::vector<Finding>& findings) {
+  for (Finding& step : findings) {
+    if (step.id != id) continue;
+    Finding found = tested;
+    found.id = step.id;
+    found.section = step.section;
+    found.step = step.step;
+    step = std::move(found);
+  }
+}
+
+/// A card in both types of activations: steps 10 and 11. With "auto", a card that opens and is real.
+void check_card(const DoctorScope& scope, const Context& context, std::vector<Finding>& steps,
+                Findings& found) {
+  const std::string name = scope.names("ascend") ? scope.device : "ascend";
+  if (!scope.names("ascend") && open_device("auto", {})->info().device_kind != "ascend") return;
   for (const char* activations : {"f16", "bf16"}) {
     context.cancel.throw_if_cancelled("self-test");
-    const std::string tested = fmt::format("{}-{}", name, activations);
+    std::string tested = fmt::format("{}-{}", name, activations);
     try {
       DeviceOptions options;
       options.activations = activations;
       const auto device = open_device(name, options);
+      if (device->info().device_kind == "emulated") tested += "-emulated";
+      Findings opened;
+      opened.ok("ascend.runtime", words("{} opens: {}, {}", "{} 可以打开：{}，{}", shown(name),
+                                        shown(device->info().name), shown(device->info().path)));
+      put_in_step(opened.all().back(), "ascend.runtime", steps);
       check_device(*device, tested, found);
+      put_in_step(found.all().back(), "ascend.operators", steps);
+      if (found.all().back().status == FindingStatus::kFailure) return;
+      check_launches(*device, tested, found);
+      put_in_step(found.all().back(), "ascend.launch", steps);
     } catch (const Error& error) {
       found.fail("selftest." + tested, error.code(),
                  words("{}: {}", "{}：{}", shown(tested), shown(error.what(), 300)),
                  words("this device cannot be used", "该设备无法使用"),
-                 words("{}", "{}", shown(error.hint(), 300)));
+                 error.hint().empty() ? words("mend what the steps above name", "先解决上面各步指出的问题")
+                                      : words("{}", "{}", shown(error.hint(), 300)));
     }
   }
 }
 
 /// Every code path in both precisions: each is a device of its own to the ops.
-void check_paths(const DoctorScope& scope, const Context& context, Findings& found) {
-  if (scope.device.rfind("ascend", 0) == 0) return check_card(scope.device, context, found);
-  if (!scope.wants("cpu")) {
-    found.none("selftest.device", words("no self-test of {}", "未对 {} 自检", shown(scope.device, 40)),
-               words("this build has the CPU only", "本构建只支持 CPU"));
-    return;
-  }
+void check_paths(const Context& context, Findings& found) {
   for (const std::string& path : cpu_code_paths()) {
     for (const Precision precision : {Precision::kExact, Precision::kFast}) {
       context.cancel.throw_if_cancelled("self-test");
@@ -91,16 +112,27 @@ void check_paths(const DoctorScope& scope, const Context& context, Findings& fou
   }
 }
 
+/// Whether the model fits the NPU that the driver shows, and what the time model says of its speed there.
+void check_npu_fit(const DoctorOptions& options, const MachineView& view, const Checkpoint& checkpoint,
+                   Findings& found) {
+  const DriverAnswer driver = ask_dcmi(view);
+  const AcceleratorFacts npu = driver.devices.empty() ? AcceleratorFacts{} : driver.devices.front();
+  NpuQuestion question{options.model, options.context, npu.name, std::nullopt};
+  if (npu.total_bytes && npu.used_bytes) question.free_bytes = *npu.total_bytes - *npu.used_bytes;
+  check_npu_model(checkpoint, question, found);
+}
+
 void check_fit(const DoctorOptions& options, const MachineView& view, const DoctorScope& scope,
                Findings& found) {
+  const auto checkpoint = Checkpoint::open(resolve_model(options.model));
+  if (scope.names("ascend")) return check_npu_fit(options, view, *checkpoint, found);
   if (!scope.wants("cpu")) {
     found.none("model.fit",
                words("whether {} fits {} is not known", "无法判断 {} 能否装入 {}", shown(options.model, 80),
                      shown(scope.device, 40)),
-               words("this build has the CPU only", "本构建只支持 CPU"));
+               words("this build has the CPU and Ascend", "本构建支持 CPU 与昇腾"));
     return;
   }
-  const auto checkpoint = Checkpoint::open(resolve_model(options.model));
   const auto device = open_device("cpu", {});
   FitQuestion question;
   question.model = options.model;
@@ -126,7 +158,12 @@ std::vector<Finding> all_findings(const DoctorOptions& options, const Context& c
   Findings more;
   if (view.is_live()) check_sandbox(more);
   if (!options.model.empty()) check_fit(options, view, scope, more);
-  if (options.wants_self_test) check_paths(scope, context, more);
+  if (options.wants_self_test && scope.wants("cpu")) check_paths(context, more);
+  if (options.wants_self_test && scope.wants("ascend")) check_card(scope, context, findings, more);
+  if (options.wants_self_test && scope.names("cuda")) {
+    more.none("selftest.device", words("no self-test of {}", "未对 {} 自检", shown(scope.device, 40)),
+              words("this build has the CPU and Ascend", "本构建支持 CPU 与昇腾"));
+  }
   for (Finding& finding : more.take()) findings.push_back(std::move(finding));
   return findings;
 }

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "engine/kv_cache.h"
 #include "format/synthetic.h"
 #include "ops/lockstep_ops.h"
 #include "ops/scalar_ops.h"
+#include "report/statistics.h"
 
 namespace chaski {
 namespace {
@@ -15,10 +17,22 @@ constexpr int64_t kContext = 96;
 constexpr int32_t kPromptTokens = 70;  // more than a page of any cache, and no multiple of a vector
 constexpr int32_t kDecodeSteps = 6;
 
-/// The deviations that a right device may have. "fast" rounds activations and the cache.
-LockstepBounds bounds_of(Precision precision) {
-  return precision == Precision::kExact ? LockstepBounds{} : LockstepBounds{1e-3, 3e-2};
+/// The deviations that a right device may have. "fast" rounds activations and the cache; activations of 16
+/// bits are rounded by the reference too, which may then fall to the other side.
+LockstepBounds bounds_of(Device& device) {
+  switch (device.ops().activation_dtype()) {
+    case DType::kF16:
+      return {1e-4, 4e-3};
+    case DType::kBF16:
+      return {1e-3, 3e-2};
+    default:
+      return device.precision() == Precision::kExact ? LockstepBounds{} : LockstepBounds{1e-3, 3e-2};
+  }
 }
+
+// Of the launch probe.
+constexpr int kLaunches = 1000, kLaunchRounds = 5;
+constexpr int64_t kLaunchWidth = 64;
 
 /// Tokens [first, first + n) of one sequence whose pages are 0, 1, …
 Batch batch_of(const std::vector<int32_t>& tokens, int32_t first, int32_t n, int32_t n_pages) {
@@ -42,6 +56,7 @@ Batch batch_of(const std::vector<int32_t>& tokens, int32_t first, int32_t n, int
 /// Ops that were compared. Throws Error(kDevice) naming the first that is wrong.
 int64_t run_in_lockstep(Device& device, LockstepOps& ops, const Checkpoint& checkpoint) {
   const LlamaModel model = load_llama(checkpoint, ops, kContext);
+  device.finish_weights();
   const KvLayout layout = device.kv_layout(model.config);
   const auto n_pages = static_cast<int32_t>(pages_for(kContext, layout.page_tokens));
   const KvStorage kv(ops.memory(), layout, model.config.n_layers, n_pages);
@@ -66,11 +81,12 @@ int64_t run_in_lockstep(Device& device, LockstepOps& ops, const Checkpoint& chec
 
 void check_device(Device& device, const std::string& name, Findings& found) {
   const std::string id = "selftest." + name;
-  ScalarOps reference;
-  const LockstepBounds bounds = bounds_of(device.precision());
-  LockstepOps ops(device.ops(), reference, bounds);
   try {
-    const int64_t n = run_in_lockstep(device, ops, *open_synthetic("tiny@q8_0"));
+    const std::shared_ptr<const Checkpoint> checkpoint = open_synthetic("tiny@q8_0");
+    device.begin_weights(checkpoint);
+    ScalarOps reference;
+    LockstepOps ops(device.ops(), reference, bounds_of(device));
+    const int64_t n = run_in_lockstep(device, ops, *checkpoint);
     found
         .ok(id,
             words("{}: {} ops agree with their scalar definition", "{}：{} 次算子结果与标量定义一致",
@@ -81,9 +97,40 @@ void check_device(Device& device, const std::string& name, Findings& found) {
   } catch (const Error& error) {
     found.fail(id, error.code(), words("{}: {}", "{}：{}", shown(name), shown(error.what(), 300)),
                words("what this device computes cannot be trusted", "该设备的计算结果不可信"),
-               words("choose another path with --isa, and report this line with your processor's name",
-                     "用 --isa 选用其他代码路径，并把本行与处理器型号一并反馈"));
+               device.info().device_kind == "cpu"
+                   ? words("choose another path with --isa, and report this line with your processor's name",
+                           "用 --isa 选用其他代码路径，并把本行与处理器型号一并反馈")
+                   : words("use --device cpu, and report this line with the page of chaski doctor",
+                           "改用 --device cpu，并把本行与 chaski doctor 的完整输出一并反馈"));
   }
+}
+
+void check_launches(Device& device, const std::string& name, Findings& found) {
+  const std::string id = "selftest.launch";
+  Ops& ops = device.ops();
+  const DType dtype = ops.activation_dtype();
+  const Shape shape{1, kLaunchWidth};
+  const auto bytes = static_cast<size_t>(row_bytes(dtype, kLaunchWidth));
+  const Buffer x = ops.memory().allocate(bytes, "launch probe"),
+               y = ops.memory().allocate(bytes, "launch probe"),
+               sum = ops.memory().allocate(bytes, "launch probe");
+  const auto view = [&](const Buffer& buffer) { return TensorView{buffer.data(), dtype, shape}; };
+  std::vector<double> each_us;
+  for (int round = 0; round <= kLaunchRounds; ++round) {
+    const Stopwatch watch;
+    for (int i = 0; i < kLaunches; ++i) ops.add(view(x), view(y), view(sum));
+    ops.synchronize();
+    if (round > 0) each_us.push_back(1e6 * watch.seconds() / kLaunches);  // the first warms up
+  }
+  const Metric us = summarize(std::move(each_us));
+  found
+      .ok(id,
+          words("{}: {:.1f} µs from one small operator to the next", "{}：连续下发小算子，每个 {:.1f} µs",
+                shown(name), us.median),
+          words("{} additions of {} numbers, {} times; the fastest {:.1f}, the slowest {:.1f} µs",
+                "{} 次、每次 {} 个数相加，共 {} 轮；最快 {:.1f} µs，最慢 {:.1f} µs", kLaunches, kLaunchWidth,
+                kLaunchRounds, us.range.low, us.range.high))
+      .facts = {{"launch_us", us.median}, {"low_us", us.range.low}, {"high_us", us.range.high}};
 }
 
 }  // namespace chaski

@@ -12,4 +12,8 @@ namespace chaski {
 /// is wrong, or fails, is a failure that names layer, op and row.
 void check_device(Device& device, const std::string& name, Findings& found);
 
+/// Times 1,000 small additions, which are all launch and no work, and adds "selftest.launch". Throws what the
+/// device throws.
+void check_launches(Device& device, const std::string& name, Findings& found);
+
 }  // namespace chaski

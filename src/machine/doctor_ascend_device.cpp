@@ -1,5 +1,5 @@
-// Steps 7 to 12 of doctor_ascend.cpp: what the driver says of the NPUs. What only a running backend can tell
-// is said to be unknown where the build has none.
+// Steps 7 to 12 of doctor_ascend.cpp: what the driver says of the NPUs. What only an opened device can tell
+// waits for the self-test (cli/doctor.cpp).
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -15,9 +15,9 @@ constexpr int64_t kLeastFree = int64_t{4} << 30;  // Llama-3.2-1B in bf16 with i
 /// An idle NPU holds 3 GB of 32 and 4 GB of 64 itself; more than this share of it is somebody's.
 constexpr double kIdleShare = 0.125;
 
-Words no_backend() {
-  return words("this build has no Ascend backend, so nothing was started on the NPU",
-               "本构建没有昇腾后端，因此未在 NPU 上运行任何程序");
+Words not_started() {
+  return words("nothing was started on the NPU; chaski doctor --device ascend --self-test does that",
+               "未在 NPU 上运行任何程序；chaski doctor --device ascend --self-test 会运行");
 }
 
 struct VisibleList {
@@ -53,7 +53,7 @@ void check_runtime(const AscendSeen& seen, Findings& found) {
   if (text.empty()) {
     found
         .none(id, words("all {} NPUs are visible to programs", "{} 个 NPU 对程序全部可见", n_devices),
-              no_backend())
+              not_started())
         .facts = facts;
     return;
   }
@@ -87,7 +87,7 @@ void check_runtime(const AscendSeen& seen, Findings& found) {
   } else {
     found
         .none(id, words("{}: {} NPUs are visible", "{}：可见 NPU {} 个", setting, list.ids.size()),
-              no_backend())
+              not_started())
         .facts = facts;
   }
 }
@@ -201,8 +201,9 @@ void check_ascend_device(const AscendSeen& seen, Findings& found) {
   check_runtime(seen, found);
   check_chip(seen, found);
   check_memory(seen, found);
-  found.none("ascend.operators", words("no operator was run", "未运行算子"), no_backend());
-  found.none("ascend.launch", words("the time of a launch was not measured", "未测量下发时延"), no_backend());
+  found.none("ascend.operators", words("no operator was run", "未运行算子"), not_started());
+  found.none("ascend.launch", words("the time of a launch was not measured", "未测量下发时延"),
+             not_started());
   check_busy(seen, found);
 }
 
