@@ -164,7 +164,9 @@ def against_toolkit(include: pathlib.Path) -> int:
         said = compile_against(include, number, aclnn=list_of_headers)
     print(said, end="")
     print(f"{len(entries(FUNCTIONS))} functions and {len(of)} operators compared with {include}: "
-          f"{'they differ' if said else 'they agree'}" + (f"; not declared there: {', '.join(lacking)}" if lacking else ""))
+          f"{'they differ' if said else 'they agree'}")
+    if lacking:
+        print(f"not declared there: {', '.join(lacking)}")
     return 1 if said or lacking else 0
 
 
@@ -174,10 +176,10 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--headers", type=pathlib.Path, help="the folder of tools/ascend_headers.py")
     where.add_argument("--toolkit", type=pathlib.Path, help="the include folder of an installed CANN")
-    parser.parse_args(namespace=OPTIONS)
+    _, tests = parser.parse_known_args(namespace=OPTIONS)  # the rest names tests
     if OPTIONS.toolkit:
         sys.exit(against_toolkit(OPTIONS.toolkit))
-    unittest.main(argv=[sys.argv[0]])
+    unittest.main(argv=[sys.argv[0], *tests])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads the .def files in which chaski declares what it calls of CANN: one entry a line, PREFIX(fields, (parameters))."""
+"""Reads the .def files that declare what is called of CANN: one entry a line, PREFIX(fields, (parameters))."""
 import dataclasses
 import pathlib
 import re

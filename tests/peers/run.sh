@@ -16,14 +16,18 @@ compare tests/parity/logits_parity.py --n 20 --score-logits "$build/score_logits
 compare tests/parity/sampling_parity.py --n 1000 --seed 1 --peer transformers --filter-logits "$build/filter_logits"
 compare tests/peers/sentencepiece_parity.py --chaski-tokenize "$build/tokenize_lines"
 
-rival=$(grep '^llama-cpp-python==' tools/peers-heavy.txt)
-sources=.cache/${rival//==/-}
-if [[ ! -d $sources ]]; then
-  "$python" -m pip download --quiet --no-deps --no-binary llama-cpp-python -d "$fresh" "$rival"
-  mkdir -p "$sources.partial"
-  tar -xzf "$fresh"/llama_cpp_python-*.tar.gz -C "$sources.partial" --strip-components=1
-  mv "$sources.partial" "$sources"
-fi
+# unpacked NAME==VERSION: the folder of a source package, kept in .cache.
+unpacked() {
+  local sources=.cache/${1//==/-} package=${1%%==*}
+  if [[ ! -d $sources ]]; then
+    mkdir -p "$fresh/$1" "$sources.partial" &&
+      "$python" -m pip download --quiet --no-deps --no-binary "$package" -d "$fresh/$1" "$1" >&2 &&
+      tar -xzf "$fresh/$1/${package//-/_}"-*.tar.gz -C "$sources.partial" --strip-components=1 &&
+      mv "$sources.partial" "$sources" || return
+  fi
+  echo "$sources"
+}
+sources=$(unpacked "$(grep '^llama-cpp-python==' tools/peers-heavy.txt)")
 "$python" tools/train_tiny.py --packages .cache/texts --out "$fresh/trained" --steps 60
 model_files=(--chaski "$build/chaski" --score-logits "$build/score_logits" --dequantize "$build/dequantize_blocks"
   --model "$fresh/trained" --convert "$sources/vendor/llama.cpp/convert_hf_to_gguf.py")
@@ -32,4 +36,7 @@ compare tests/peers/written_files_parity.py "${model_files[@]}"
 compare tests/peers/quantize_types_parity.py --chaski "$build/chaski"
 compare tests/peers/lora_parity.py --chaski "$build/chaski"
 HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 compare tests/peers/lm_eval_parity.py --chaski "$build/chaski" --gguf "$gguf"
+# The version whose CANN backend has been held against the real headers.
+witness=$(unpacked llama-cpp-python==0.3.16)
+compare tests/conformance/witness_test.py --headers .cache/ascend --sources "$witness"
 exit $status
