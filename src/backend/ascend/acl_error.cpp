@@ -33,7 +33,7 @@ constexpr std::string_view kLost =
     "at the logs in ~/ascend/log";
 constexpr std::string_view kRefused =
     "this operator of this CANN does not take these arguments; a newer CANN may";
-constexpr std::string_view kCapture = "set --graph off";
+constexpr std::string_view kCapture = "add --isa eager, which captures no steps";
 
 constexpr StatusRow kRows[] = {
     {acl::kInvalidParam, "ACL_ERROR_INVALID_PARAM", kReport},
@@ -61,7 +61,7 @@ constexpr StatusRow kRows[] = {
     {207006, "ACL_ERROR_RT_NO_PERMISSION", "add the user to the group HwHiAiUser, then log in again"},
     {207007, "ACL_ERROR_RT_NO_EVENT_RESOURCE", "other programs hold the device's events: end them"},
     {acl::kNoStreamResource, "ACL_ERROR_RT_NO_STREAM_RESOURCE",
-     "other programs, or captured steps, hold the device's streams: end them, or set --graph off"},
+     "other programs, or captured steps, hold the device's streams: end them, or add --isa eager"},
     {acl::kRuntimeInternal, "ACL_ERROR_RT_INTERNAL_ERROR", kLost},
     {acl::kSocVersion, "ACL_ERROR_RT_SOC_VERSION",
      "this CANN is not for this chip: chaski needs an Ascend 910B and a CANN that knows it"},

@@ -40,8 +40,9 @@ bool is_fast(AclnnOp op, DataType dtype) {
                               DataType::kInt64});
     case AclnnOp::kMaxDim:
       return is_among(dtype, {DataType::kFloat, DataType::kFloat16, DataType::kBFloat16});
-    case AclnnOp::kAdd:
     case AclnnOp::kGtTensor:
+      return dtype != DataType::kDouble && dtype != DataType::kBool;
+    case AclnnOp::kAdd:
     case AclnnOp::kEmbedding:
     case AclnnOp::kIndexSelect:
     case AclnnOp::kInplaceCopy:
