@@ -17,7 +17,13 @@
 
 namespace chaski::tests {
 
-inline AclSearch emulated_cann(const std::string& profile = "8.3") {
+/// The CANN that this process emulates: $CHASKI_TEST_ASCEND_PROFILE, or the newest.
+inline std::string ascend_profile() {
+  const char* profile = std::getenv("CHASKI_TEST_ASCEND_PROFILE");
+  return profile == nullptr ? "8.3" : profile;
+}
+
+inline AclSearch emulated_cann(const std::string& profile = ascend_profile()) {
   AclSearch search;
   search.by_loader = false;
   search.folders = {std::string(CHASKI_ASCEND_EMULATOR) + "/" + profile};

@@ -13,8 +13,10 @@
 namespace chaski {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using tests::ascend_profile;
 using tests::emulated_cann;
 using tests::Emulator;
 using tests::EmulatorSettings;
@@ -34,10 +36,11 @@ TEST(AscendBinding, EverySymbolIsFoundAndItsLibraryNamed) {
   const Emulator emulator;
   const AclApi& api = *emulator.api();
   for (const AclSymbol& symbol : api.symbols()) {
+    if (!symbol.is_required) continue;
     EXPECT_THAT(symbol.served_by, HasSubstr(std::string(name_of(symbol.library)) + ".so")) << symbol.name;
   }
-  EXPECT_EQ(api.missing(), std::vector<std::string>());
-  EXPECT_TRUE(api.can_capture());
+  EXPECT_EQ(api.can_capture(), ascend_profile() != "8.0");
+  EXPECT_EQ(api.missing().empty(), api.can_capture());
   EXPECT_TRUE(api.has(AclnnOp::kMm));
   EXPECT_TRUE(api.has("aclrtMalloc"));
   EXPECT_FALSE(api.has("aclrtNoSuchThing"));
@@ -46,8 +49,8 @@ TEST(AscendBinding, EverySymbolIsFoundAndItsLibraryNamed) {
 TEST(AscendBinding, TheEmulatorIsToldFromCann) {
   const Emulator emulator;
   EXPECT_TRUE(emulator.api()->is_emulated());
-  EXPECT_EQ(emulator.api()->profile(), "8.3");
-  EXPECT_EQ(emulator.api()->version(), "emulated CANN 8.3");
+  EXPECT_EQ(emulator.api()->profile(), ascend_profile());
+  EXPECT_EQ(emulator.api()->version(), "emulated CANN " + ascend_profile());
 }
 
 /// In a process of its own: ends with 0 where CANN 8.0 opens without what came later.
@@ -71,7 +74,7 @@ TEST(AscendBinding, RequiredSymbolsThatAreMissingAreNamedWithWhatToDo) {
   const Error error = refusal_of(search);
   EXPECT_EQ(error.code(), ErrorCode::kDevice);
   EXPECT_THAT(error.what(), HasSubstr("lacks aclrtMalloc, aclnnMmGetWorkspaceSize, aclnnMm"));
-  EXPECT_THAT(error.what(), HasSubstr("emulated CANN 8.3"));
+  EXPECT_THAT(error.what(), HasSubstr("emulated CANN " + ascend_profile()));
   EXPECT_THAT(error.hint(), HasSubstr("CANN 8.0"));
   EXPECT_THAT(error.hint(), HasSubstr("set_env.sh"));
 }
@@ -81,7 +84,7 @@ TEST(AscendBinding, OptionalSymbolsMayBeMissing) {
   search.without = {"aclmdlRICaptureEnd"};
   const Emulator emulator(search);
   EXPECT_FALSE(emulator.api()->can_capture());
-  EXPECT_THAT(emulator.api()->missing(), ElementsAre("aclmdlRICaptureEnd (since CANN 8.1)"));
+  EXPECT_THAT(emulator.api()->missing(), Contains("aclmdlRICaptureEnd (since CANN 8.1)"));
 }
 
 TEST(AscendBinding, WithoutLibrariesItSaysSo) {
