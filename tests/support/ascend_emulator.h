@@ -18,12 +18,12 @@
 namespace chaski::tests {
 
 /// The CANN that this process emulates: $CHASKI_TEST_ASCEND_PROFILE, or the newest.
-inline std::string ascend_profile() {
+inline std::string emulated_profile() {
   const char* profile = std::getenv("CHASKI_TEST_ASCEND_PROFILE");
   return profile == nullptr ? "8.3" : profile;
 }
 
-inline AclSearch emulated_cann(const std::string& profile = ascend_profile()) {
+inline AclSearch emulated_cann(const std::string& profile = emulated_profile()) {
   AclSearch search;
   search.by_loader = false;
   search.folders = {std::string(CHASKI_ASCEND_EMULATOR) + "/" + profile};

@@ -16,8 +16,8 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using tests::ascend_profile;
 using tests::emulated_cann;
+using tests::emulated_profile;
 using tests::Emulator;
 using tests::EmulatorSettings;
 using tests::TemporaryFolder;
@@ -39,7 +39,7 @@ TEST(AscendBinding, EverySymbolIsFoundAndItsLibraryNamed) {
     if (!symbol.is_required) continue;
     EXPECT_THAT(symbol.served_by, HasSubstr(std::string(name_of(symbol.library)) + ".so")) << symbol.name;
   }
-  EXPECT_EQ(api.can_capture(), ascend_profile() != "8.0");
+  EXPECT_EQ(api.can_capture(), emulated_profile() != "8.0");
   EXPECT_EQ(api.missing().empty(), api.can_capture());
   EXPECT_TRUE(api.has(AclnnOp::kMm));
   EXPECT_TRUE(api.has("aclrtMalloc"));
@@ -49,8 +49,8 @@ TEST(AscendBinding, EverySymbolIsFoundAndItsLibraryNamed) {
 TEST(AscendBinding, TheEmulatorIsToldFromCann) {
   const Emulator emulator;
   EXPECT_TRUE(emulator.api()->is_emulated());
-  EXPECT_EQ(emulator.api()->profile(), ascend_profile());
-  EXPECT_EQ(emulator.api()->version(), "emulated CANN " + ascend_profile());
+  EXPECT_EQ(emulator.api()->profile(), emulated_profile());
+  EXPECT_EQ(emulator.api()->version(), "emulated CANN " + emulated_profile());
 }
 
 /// In a process of its own: ends with 0 where CANN 8.0 opens without what came later.
@@ -74,7 +74,7 @@ TEST(AscendBinding, RequiredSymbolsThatAreMissingAreNamedWithWhatToDo) {
   const Error error = refusal_of(search);
   EXPECT_EQ(error.code(), ErrorCode::kDevice);
   EXPECT_THAT(error.what(), HasSubstr("lacks aclrtMalloc, aclnnMmGetWorkspaceSize, aclnnMm"));
-  EXPECT_THAT(error.what(), HasSubstr("emulated CANN " + ascend_profile()));
+  EXPECT_THAT(error.what(), HasSubstr("emulated CANN " + emulated_profile()));
   EXPECT_THAT(error.hint(), HasSubstr("CANN 8.0"));
   EXPECT_THAT(error.hint(), HasSubstr("set_env.sh"));
 }
