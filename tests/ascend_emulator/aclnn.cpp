@@ -1,20 +1,22 @@
 // The exported pair of functions of every operator in the table, made from the signature of its plan.
+#include <type_traits>
+
 #include "executors.h"
 
 namespace ascend_emulator {
 
 namespace {
 
-void sort_out(const aclTensor* tensor, std::vector<const aclTensor*>& tensors,
-              std::vector<const aclTensorList*>&) {
-  tensors.push_back(tensor);
-}
-void sort_out(const aclTensorList* list, std::vector<const aclTensor*>&,
+/// Keeps the argument where it is a tensor or a list of them.
+template <class Argument>
+void sort_out(Argument argument, std::vector<const aclTensor*>& tensors,
               std::vector<const aclTensorList*>& lists) {
-  lists.push_back(list);
+  if constexpr (std::is_convertible_v<Argument, const aclTensor*>) {
+    tensors.push_back(argument);
+  } else if constexpr (std::is_convertible_v<Argument, const aclTensorList*>) {
+    lists.push_back(argument);
+  }
 }
-template <class Other>
-void sort_out(const Other&, std::vector<const aclTensor*>&, std::vector<const aclTensorList*>&) {}
 
 template <const char* const& kName, auto kPlan>
 struct FirstPhase;

@@ -1,6 +1,8 @@
 // DCMI of the emulated card: one card with as many NPUs as CHASKI_EMULATOR_DEVICES says and a controller. Its
 // figures are those of a 910B3 at rest, the power that of this process's share of the CPU: plausible,
 // measured on nothing.
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -45,6 +47,10 @@ struct Hbm {
   int temperature_c;
   unsigned bandwidth_percent;
 };
+struct Process {
+  int pid;
+  unsigned long bytes;
+};
 struct Chip {
   unsigned char type[32], name[32], version[32];
   unsigned n_cores;
@@ -61,6 +67,11 @@ EMULATOR_API int dcmi_get_card_list(int* n, int* list, int length) {
   *n = 1;
   list[0] = 0;
   return 0;
+}
+
+/// Its older name.
+EMULATOR_API int dcmi_get_card_num_list(int* n, int* list, int length) {
+  return dcmi_get_card_list(n, list, length);
 }
 
 EMULATOR_API int dcmi_get_device_num_in_card(int card, int* n) {
@@ -134,6 +145,13 @@ EMULATOR_API int dcmi_get_device_health(int card, int device, unsigned* health) 
 EMULATOR_API int dcmi_get_device_chip_info(int card, int device, Chip* chip) {
   if (!is_npu(card, device)) return kInvalid;
   *chip = {"Ascend", "910B3 (emulated)", "V1", 20};
+  return 0;
+}
+
+EMULATOR_API int dcmi_get_device_resource_info(int card, int device, Process* list, int* n) {
+  if (!is_npu(card, device)) return kInvalid;
+  list[0] = {::getpid(), 0};
+  *n = 1;
   return 0;
 }
 

@@ -129,7 +129,15 @@ void DeviceMemory::free_all(int device) {
   for (const auto& [address, allocation] : live_) {
     if (allocation.device == device) all.push_back(address);
   }
-  for (std::byte* data : all) free(data);
+  std::exception_ptr overwritten;
+  for (std::byte* data : all) {
+    try {
+      free(data);
+    } catch (const OpError&) {
+      overwritten = std::current_exception();
+    }
+  }
+  if (overwritten) std::rethrow_exception(overwritten);
 }
 
 const Allocation* DeviceMemory::find(const void* address) const {

@@ -33,7 +33,7 @@ class EMULATOR_API DeviceMemory {
   /// Poisons and frees. Throws 107000 for what is no live allocation's start, 507015 if its guards were
   /// overwritten.
   void free(void* data);
-  void free_all(int device);
+  void free_all(int device);  ///< throws as free, when all are
   /// The live allocation that holds this address, or null.
   const Allocation* find(const void* address) const;
   /// Whether the address is or was one on the device.

@@ -76,8 +76,8 @@ void Runtime::finalise() {
     if (context->alive) end_context(*context);
   }
   primary_.clear();
-  for (int device = 0; device < n_devices_; ++device) memory.free_all(device);
   is_initialised_ = false;
+  for (int device = 0; device < n_devices_; ++device) memory.free_all(device);
 }
 
 std::string Runtime::report() const {

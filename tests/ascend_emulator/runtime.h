@@ -92,7 +92,7 @@ class EMULATOR_API Runtime {
   void initialise();
   void finalise();
   void require_initialised() const;
-  /// A JSON object; its keys are listed in docs in README.md beside this file.
+  /// A JSON object; README.md beside this file lists its keys.
   std::string report() const;
   void problem(std::string what);
 
