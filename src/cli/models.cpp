@@ -312,6 +312,10 @@ void note_oddities(const LoadedModel& model, Lang lang) {
     note(tr(lang, "note: random weights (synthetic model); for speed only, the text means nothing\n",
             "注意：合成模型，权重为随机数，仅供测速，文字没有意义\n"));
   }
+  if (model.device->info().device_kind == "emulated") {
+    note(tr(lang, "note: the device is an emulator on the CPU; times say nothing of a real one\n",
+            "注意：设备是 CPU 上的模拟器，用时不代表真实设备\n"));
+  }
   for (const std::string& what : model.nonfinite->all()) note_line(what, lang);
 }
 

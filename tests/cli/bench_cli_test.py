@@ -52,6 +52,27 @@ class BenchTest(unittest.TestCase):
                 low, high = metric["range"]
                 self.assertTrue(0 < low <= metric["median"] <= metric["p90"] <= metric["p99"] <= high)
 
+    def test_a_modelled_card_runs_nothing_and_says_so_everywhere(self):
+        shape = "synthetic:llama-3.2-1b"
+        began = time.monotonic()
+        records = json.loads(chaski("bench", shape, "--device", "ascend-model:910b3", "-o", "json")[0])
+        self.assertLess(time.monotonic() - began, 20)  # whose weights would take longer to make
+        self.assertEqual([(r["device_kind"], r["runner"]) for r in records], [("modelled", "captured"), ("modelled", "eager")])
+        self.assertIn("off by", records[0]["warnings"][0]["message"])
+        self.assertIn("time_model", records[0]["settings"])
+        table, _ = chaski("bench", shape, "--device", "ascend-model:910B4", "--lang", "zh")
+        self.assertIn("模型推算", table)
+        rows = list(csv.DictReader(io.StringIO(chaski("bench", shape, "--device", "ascend-model:910b2", "-o", "csv")[0])))
+        self.assertEqual({row["device_kind"] for row in rows}, {"modelled"})
+        self.assertIn("modelled", chaski("history")[0] + chaski("report", "1")[0])
+
+    def test_a_modelled_card_is_for_bench_alone_and_must_be_known(self):
+        for args in (["bench", TINY, "--device", "ascend-model:910"], ["bench", TINY, "--device", "ascend-model"],
+                     ["bench", TINY, "--device", "ascend-model:910b3", "--soak", "2"],
+                     ["run", TINY, "--device", "ascend-model:910b3", "-p", "hi"]):
+            said = chaski(*args, status=2)[1]
+            self.assertIn("ascend-model", said)
+
     def test_json_has_every_figure_with_its_samples(self):
         record = bench(TINY, "-t", "1")[0]
         for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s", "overall_tokens_per_s", "decode_chars_per_s_en", "decode_chars_per_s_zh",
