@@ -64,8 +64,8 @@ void AscendOps::linear(const TensorView& x, WeightId w, const TensorView& out) {
 }
 
 void AscendOps::linear_add(const TensorView& h, WeightId w, const TensorView& x, Workspace&) {
-  const TensorView from = located(h);
   if (pending_) settle_pending();
+  const TensorView from = located(h);
   const TensorView product{scratch(Scratch::kProduct, x.bytes()), activations_, x.shape};
   multiply(from, weights_.matrix(w), product);
   pending_ = Pending{x};

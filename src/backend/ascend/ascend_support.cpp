@@ -106,8 +106,8 @@ std::string AscendOps::try_operator(AclnnOp op, Run&& run) {
     run();
   } catch (const AclError& error) {
     if (!is_refusal(error.status())) throw;
-    return fmt::format("{} declines {}: {}", name_of(op), name_of(activations_),
-                       printable(error.what(), 300));
+    return fmt::format("{} declines {}: {} ({}); {}", name_of(op), name_of(activations_), error.status(),
+                       name_of_status(error.status()), error.hint());
   }
   return {};
 }
