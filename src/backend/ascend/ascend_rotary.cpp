@@ -12,7 +12,8 @@ void AscendOps::upload_rotary_tables(const TensorView& rope) {
   const int64_t n = rope.n_rows(), dim = rope.n_cols(), half = dim / 2;
   std::vector<float> both(static_cast<size_t>(n * dim)), wide(both.size());
   memory_.copy_out(both.data(), rope.data, both.size() * 4);
-  RotaryTables tables;
+  RotaryTables& tables =
+      rotary_tables_[rope.data];  // those of a model before it at that place are written over
   tables.n_positions = n;
   std::vector<std::byte> rounded(static_cast<size_t>(2 * n * dim));
   for (const bool is_sine : {false, true}) {
@@ -24,10 +25,10 @@ void AscendOps::upload_rotary_tables(const TensorView& rope) {
     }
     format_of(activations_).quantize_row(wide.data(), rounded.data(), n * dim);
     Buffer& table = is_sine ? tables.sin : tables.cos;
-    table = memory_.allocate(rounded.size(), "the rotary tables");
+    if (!table || table.bytes() < rounded.size())
+      table = memory_.allocate(rounded.size(), "the rotary tables");
     memory_.copy_in(table.data(), rounded.data(), rounded.size());
   }
-  rotary_tables_[rope.data] = std::move(tables);
 }
 
 const AscendOps::RotaryTables& AscendOps::rotary_tables(const TensorView& rope) {
