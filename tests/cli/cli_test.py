@@ -17,7 +17,7 @@ ITEM_FIELDS = ["id", "type", "prompt", "answer", "ids", "n_prompt_tokens", "n_to
                "finish_reason"]
 RECORD_KEYS = ["schema", "kind", "machine", "build", "model", "device", "runner", "settings", "items", "scores",
                "scoring", "results", "metrics", "energy", "memory", "ops", "fallback_rate", "stability", "summary",
-               "fallbacks", "failures", "warnings"]
+               "fallbacks", "counts", "failures", "warnings"]
 SHORT = ["--max-new-tokens", "6"]
 
 

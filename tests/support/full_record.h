@@ -71,8 +71,8 @@ inline RunRecord full_record() {
                     {"decode_tokens_per_s", "tokens/s", true, 2, summarize({6, 5, 4, 3, 2, 1})}};
   record.energy = {
       {"rapl package-0", "decode", 12.5, 2, 128, 3.25, "", std::nullopt, std::nullopt},
-      {"dcmi 0/0", "decode", 250.5, 2, 128, 90, "", 37.5, 51},
-      {"nvml", "decode", std::nullopt, 0, 0, std::nullopt, "no library", std::nullopt, std::nullopt}};
+      {"nvml", "decode", std::nullopt, 0, 0, std::nullopt, "no library", std::nullopt, std::nullopt},
+      {"dcmi 0/0", "decode", 250.5, 2, 128, 90, "", 37.5, 51}};
   record.memory = {1000, 200, 30, 4000, 500};
   record.counts = {{"launches", 185}, {"ai_cpu_launches", 2}};
   record.ops = {{"linear", "decode", "[1, 576] x [576, 1536]", 30, 1 << 20, 0.5}};
