@@ -173,7 +173,8 @@ struct EnergyRecord {
   int64_t n_tokens = 0;              ///< generated meanwhile
   std::optional<double> idle_watts;  ///< beside, never subtracted
   std::string why_not;
-  std::optional<double> busy_percent, temperature_c;  ///< of an accelerator meanwhile: mean, highest
+  /// Of an accelerator meanwhile: mean, highest.
+  std::optional<double> busy_percent = {}, temperature_c = {};
 };
 
 struct MemoryRecord {
