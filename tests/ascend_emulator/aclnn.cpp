@@ -42,7 +42,9 @@ struct FirstPhase<kName, kPlan> {
   using FirstPhaseOf##name = FirstPhase<kNameOf##name, &op::name::plan>;                                     \
   }                                                                                                          \
   extern "C" {                                                                                               \
-  static decltype(&FirstPhaseOf##name::call) resolve_##name() { return &FirstPhaseOf##name::call; }          \
+  [[maybe_unused]] static decltype(&FirstPhaseOf##name::call) resolve_##name() {                             \
+    return &FirstPhaseOf##name::call;                                                                        \
+  }                                                                                                          \
   EMULATOR_API Status aclnn##name##GetWorkspaceSize(UNWRAPPED parameters, uint64_t*, aclOpExecutor**)        \
       __attribute__((ifunc("resolve_" #name)));                                                              \
   EMULATOR_API Status aclnn##name(void* workspace, uint64_t bytes, aclOpExecutor* executor, Stream stream) { \

@@ -134,11 +134,18 @@ void Runtime::set_device(int device) {
 }
 
 void Runtime::end_context(ContextState& context) {
+  const auto its = [&](const auto& entry) { return entry.second->context == &context; };
+  const auto n_streams = std::count_if(streams_.begin(), streams_.end(), its);
+  const auto n_events = std::count_if(events_.begin(), events_.end(), its);
+  const auto n_graphs = std::count_if(graphs_.begin(), graphs_.end(), its);
+  if (n_streams + n_events + n_graphs > 0)
+    problem(text("a context ended with ", n_streams, " streams, ", n_events, " events, ", n_graphs,
+                 " graphs alive"));
   for (const auto& stream : streams_of(context)) drop(*stream, "its context ended");
   drop(*context.default_stream, "its context ended");
-  std::erase_if(streams_, [&](const auto& entry) { return entry.second->context == &context; });
-  std::erase_if(events_, [&](const auto& entry) { return entry.second->context == &context; });
-  std::erase_if(graphs_, [&](const auto& entry) { return entry.second->context == &context; });
+  std::erase_if(streams_, its);
+  std::erase_if(events_, its);
+  std::erase_if(graphs_, its);
   std::erase_if(captures_, [&](const auto& capture) { return capture->origin->context == &context; });
   context.alive = false;
 }
@@ -151,6 +158,8 @@ void Runtime::reset_device(int device) {
     if (context->alive && context->device == device) end_context(*context);
   }
   primary_.erase(found);
+  if (memory.used(device) > 0)
+    problem(text("a device was reset with ", memory.used(device), " bytes allocated"));
   memory.free_all(device);
 }
 

@@ -63,6 +63,17 @@ TEST_F(StreamTest, AStreamBelongsToItsContext) {
   EXPECT_EQ(aclrtSetCurrentContext(other), kContextNull);
 }
 
+TEST_F(StreamTest, AResetDeviceTakesWhatWasLeftOnItAndSaysSo) {
+  std::byte* data = device_bytes(64);
+  ASSERT_EQ(aclrtResetDevice(0), 0);
+  EXPECT_THAT(problems(), HasSubstr("ended with 1 streams, 0 events, 0 graphs alive"));
+  EXPECT_THAT(problems(), HasSubstr("reset with 96 bytes allocated"));
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), kContextNull);
+  ASSERT_EQ(aclrtSetDevice(0), 0);
+  EXPECT_EQ(aclrtFree(data), kRuntimeParam);
+  EXPECT_EQ(aclrtResetDevice(1), kInvalidDevice);
+}
+
 TEST_F(StreamTest, AStreamIsDestroyedOnceAndAfterItsWork) {
   ASSERT_EQ(aclrtMemsetAsync(device_bytes(64), 64, 0, 64, stream_), 0);
   EXPECT_EQ(aclrtDestroyStream(stream_), 0);
