@@ -9,9 +9,10 @@ find_library(BSD_ARCHIVE bsd REQUIRED)
 set(CHASKI_EDIT_NEEDS ${TINFO_ARCHIVE} ${BSD_ARCHIVE})
 
 # Takes the place of fmt::fmt, and defines what that does: so the objects are those of the ordinary build.
-add_library(chaski_static STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt.cpp ${CMAKE_CURRENT_LIST_DIR}/find_object.cpp)
+add_library(chaski_static STATIC ${CMAKE_CURRENT_LIST_DIR}/fmt.cpp ${CMAKE_CURRENT_LIST_DIR}/find_object.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/once.cpp)
 target_compile_definitions(chaski_static PUBLIC FMT_SHARED)
 # Without unused functions: among libstdc++'s is one that asks for glibc 2.36.
 target_link_options(chaski_static INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections
-  -Wl,--undefined=_dl_find_object)
+  -Wl,--undefined=_dl_find_object -Wl,--undefined=pthread_once)
 set(CHASKI_FMT chaski_static)

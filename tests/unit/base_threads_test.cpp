@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -73,6 +75,35 @@ TEST(ThreadPool, PiecesAreNeverLargerThanAskedForAndReachEveryWorker) {
   });
   for (const auto& count : done) EXPECT_EQ(count.load(), 1);
   EXPECT_EQ(workers.load(), 7u);
+}
+
+// In programs of libc alone this is code of the build's own (cmake/static/once.cpp).
+TEST(CallOnce, AnExceptionPassesAndOnlyARunThatEndsWellIsTheLast) {
+  for (int round = 0; round < 200; ++round) {
+    std::once_flag once;
+    std::atomic<int> n_begun{0}, n_running{0}, n_caught{0};
+    std::atomic<bool> is_done{false};
+    const auto run = [&] {
+      try {
+        std::call_once(once, [&] {
+          EXPECT_EQ(n_running.fetch_add(1), 0);
+          const int nth = n_begun.fetch_add(1);
+          std::this_thread::yield();
+          n_running.fetch_sub(1);
+          if (nth < 2) throw std::runtime_error("not yet");
+          is_done = true;
+        });
+        EXPECT_TRUE(is_done);
+      } catch (const std::runtime_error&) {
+        n_caught.fetch_add(1);
+      }
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 6; ++i) threads.emplace_back(run);
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(n_begun.load(), 3);
+    EXPECT_EQ(n_caught.load(), 2);
+  }
 }
 
 }  // namespace
