@@ -141,8 +141,6 @@ CHASKI_VECTOR void add_scaled_vectors(float a, const float* x, int64_t n, float*
   }
   for (; i < n; ++i) y[i] += a * x[i];
 }
-#else
-bool has_vectors() { return false; }
 #endif
 
 void dot_tile_plain(const float* const* x, int n_x, DataType dtype, const void* const rows[4], int64_t k,
