@@ -210,9 +210,9 @@ TEST_P(AscendExecutorsIn, AMatrixAsItLiesIsNoHiddenCopyAndOthersAreCounted) {
                                   int8_t{0});
   EXPECT_EQ(device.counters().hidden_copies, 0);
   device.cache.call<kAdd>(f16(x, {4, 8}), f16(w, {8, 4}).transposed(), ScalarArg{1}, f16(out, {4, 8}));
+  device.memory.synchronize();
   EXPECT_EQ(device.counters().hidden_copies, emulator.count("hidden_copies"));
   EXPECT_EQ(device.counters().ai_cpu_launches, emulator.count("ai_cpu_launches"));
-  device.memory.synchronize();
 }
 
 TEST(AscendExecutors, TheWorkspaceGrowsBeforeACaptureAndNotInIt) {
