@@ -47,7 +47,7 @@ void AscendOps::reserve(const LlamaModel& model, const RunnerLimits& limits) {
   scratch(Scratch::kProduct, 2 * n * c.hidden);
   vacate(Scratch::kResidual);
   scratch(Scratch::kResidual, 2 * n * c.hidden);
-  scratch(Scratch::kRotaryIndex, 4 * n_lines);
+  scratch(Scratch::kRotaryIndex, 4 * n * c.n_heads);
   scratch(Scratch::kCos, 2 * n_lines * c.head_dim);
   scratch(Scratch::kSin, 2 * n_lines * c.head_dim);
   scratch(Scratch::kPageTable, 4 * n_sequences * (n_pages + 7));
@@ -61,12 +61,14 @@ void AscendOps::reserve(const LlamaModel& model, const RunnerLimits& limits) {
 }
 
 void AscendOps::embed(WeightId table, const TensorView& token_ids, const TensorView& out) {
+  // A step begins: what the temporaries of the one before held is nobody's any more.
   has_rotation_ = has_attention_ = false;
+  moved_.clear();
+  pending_.reset();
   const WeightSource& source = weights_.source(table);
   CHECK(source.n_cols() == out.n_cols() && token_ids.shape.n_elements() == out.n_rows(),
         "embed {} ids from {} into {}", token_ids.shape.n_elements(), source.shape().to_string(),
         out.shape.to_string());
-  overwritten(out);
   call<AclnnOp::kEmbedding>(numbers(weights_.numbers(table), {source.n_rows(), source.n_cols()}), token_ids,
                             out);
 }

@@ -1,5 +1,8 @@
 // The attention's input: q, k and v of the rows, q and k rotated as one tensor of heads, k and v put into the
 // cache.
+#include <array>
+#include <utility>
+
 #include "backend/ascend/ascend_ops.h"
 
 namespace chaski {
@@ -45,23 +48,28 @@ void AscendOps::prepare_rotation(const StepInputs& in, int64_t n_heads, int64_t 
   if (has_rotation_) return;
   const RotaryTables& tables = rotary_tables(in.rope);
   const int64_t n = in.n_rows, dim = in.rope.n_cols();
+  const TensorArg positions = TensorView{in.positions.data, DType::kI32, {n}};
   const int64_t n_lines = n == 1 ? 1 : n * (n_heads + n_kv_heads);
-  TensorArg index = TensorView{in.positions.data, DType::kI32, {n}};
-  if (n > 1) {
-    std::byte* to = scratch(Scratch::kRotaryIndex, 4 * n_lines);
-    const TensorArg positions = index.reshaped({n, 1});
-    call<AclnnOp::kInplaceCopy>(TensorArg(to, acl::DataType::kInt32, {n, n_heads}), positions);
-    call<AclnnOp::kInplaceCopy>(TensorArg(to + 4 * n * n_heads, acl::DataType::kInt32, {n, n_kv_heads}),
-                                positions);
-    index = TensorArg(to, acl::DataType::kInt32, {n_lines});
-  }
-  for (const bool is_sine : {false, true}) {
-    const Buffer& table = is_sine ? tables.sin : tables.cos;
-    std::byte* to = scratch(is_sine ? Scratch::kSin : Scratch::kCos, 2 * n_lines * dim);
-    call<AclnnOp::kIndexSelect>(numbers(table.data(), {tables.n_positions, dim}), int64_t{0}, index,
-                                numbers(to, {n_lines, dim}));
-  }
+  std::byte* cos = scratch(Scratch::kCos, 2 * n_lines * dim);
+  std::byte* sin = scratch(Scratch::kSin, 2 * n_lines * dim);
+  const auto gather = [&](const TensorArg& index, int64_t first) {
+    const int64_t n_picked = index.dims[0];
+    for (const auto& [table, to] : {std::pair{tables.cos.data(), cos}, std::pair{tables.sin.data(), sin}}) {
+      call<AclnnOp::kIndexSelect>(numbers(table, {tables.n_positions, dim}), int64_t{0}, index,
+                                  numbers(to + 2 * first * dim, {n_picked, dim}));
+    }
+  };
   has_rotation_ = true;
+  if (n == 1) return gather(positions, 0);
+  int64_t first = 0;
+  for (const int64_t heads :
+       {n_heads, n_kv_heads}) {  // one after the other in the same place, in stream order
+    const TensorArg index(scratch(Scratch::kRotaryIndex, 4 * n * n_heads), acl::DataType::kInt32,
+                          {n * heads});
+    call<AclnnOp::kInplaceCopy>(index.reshaped({n, heads}), positions.reshaped({n, 1}));
+    gather(index, first);
+    first += n * heads;
+  }
 }
 
 void AscendOps::rotate(const std::byte* from, std::byte* to, const StepInputs& in, int64_t first_head,

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kPieceElements = int64_t{1} << 18;  // converted at once: a MiB of f32
 constexpr size_t kMostAdjoined = 3;                   // weights that adjoin() may still ask for
 
+constexpr int64_t kAlignment = 32;  // bytes, of a tensor's first number
 constexpr double kLargestF16 = 65504;
 
 [[noreturn]] void fail_too_large(const WeightSource& source, int64_t row, double value) {
@@ -183,7 +184,9 @@ void WeightTable::adjoin(std::span<const WeightId> ids) {
   waiting_.resize(waiting_.size() - ids.size());
   const WeightSource& first = source(ids[0]);
   const bool is_alike = std::all_of(ids.begin(), ids.end(), [&](WeightId id) {
-    return form_of(source(id)) == form_of(first) && source(id).n_cols() == first.n_cols();
+    const DeviceMatrix one = layout_of(std::array{id});  // so that the next begins at an aligned address
+    return one.form == form_of(first) && one.n_in == first.n_cols() && one.data_bytes() % kAlignment == 0 &&
+           one.scale_bytes() % kAlignment == 0;
   });
   if (is_alike) return upload(ids);
   for (const WeightId id : ids) upload(std::array{id});
