@@ -106,7 +106,7 @@ TEST_F(AttentionTest, HeadsAndTheirSizeHaveLimits) {
           "N·D is 65536; expected less than 65535 in BSH");
   REFUSED(decode(), a.out = test.f16({2, 1, 32}), "attentionOut is");
   REFUSED(decode(), a.values = {test.f16({2, 21, 32})}, "value is");
-  REFUSED(decode(), a.keys = {test.f16({2, 20, 64})}, "expected D of 16");
+  REFUSED(decode(), (a.keys = a.values = {test.f16({2, 20, 64})}), "expected D of 16");
 }
 
 TEST_F(AttentionTest, LayoutAndModesAreThoseOfTheDocuments) {
@@ -136,7 +136,7 @@ TEST_F(AttentionTest, LengthsMustFitTheirTensors) {
   accepted(attention(three));
   three.kv_lengths = {5, 6};
   refused(attention(three), kNnTiling, "has 2 values; expected 1 or at least 3");
-  REFUSED(decode(), a.keys = {test.f16({1, 20, 32})}, "expected B of 2");
+  REFUSED(decode(), (a.keys = a.values = {test.f16({1, 20, 32})}), "expected B of 2");
   REFUSED(decode(), (a.keys = {test.f16({1, 20, 32}), test.f16({1, 20, 32}), test.f16({1, 20, 32})}),
           "key has 3 tensors");
 }
@@ -172,20 +172,20 @@ TEST_F(AttentionTest, PagesFollowTheRulesOfTheirKernels) {
 }
 
 TEST_F(AttentionTest, MasksHaveTheShapesOfTheirModes) {
-  AttentionArguments a = paged();
-  a.mask = t(kBool, {2, 1, 1, 32});
-  accepted(attention(a));
-  a.mask = t(DataType::kUint8, {2, 40});
-  accepted(attention(a));
-  a.mask = t(kBool, {2, 1, 1, 31});
-  refused(attention(a), kNnTiling, "S of at least 32");
-  a.mask = t(kBool, {1, 1, 1, 32});
-  refused(attention(a), kNnTiling, "expected [2, 1, 1, S]");
-  a.mask = t(kBool, {2, 4, 1, 32});
-  refused(attention(a), kNnTiling, "expected [2, 1, 1, S]");
-  a.mask = t(kBool, {2, 1, 1, 32});
-  a.sparse_mode = 3;
-  refused(attention(a), kNnTiling, "sparseMode is 3 with Q_S = 1");
+  AttentionArguments masked = paged();
+  masked.mask = t(kBool, {2, 1, 1, 32});
+  accepted(attention(masked));
+  masked.mask = t(DataType::kUint8, {2, 40});
+  accepted(attention(masked));
+  masked.mask = t(kBool, {2, 1, 1, 31});
+  refused(attention(masked), kNnTiling, "S of at least 32");
+  masked.mask = t(kBool, {1, 1, 1, 32});
+  refused(attention(masked), kNnTiling, "expected [2, 1, 1, S]");
+  masked.mask = t(kBool, {2, 4, 1, 32});
+  refused(attention(masked), kNnTiling, "expected [2, 1, 1, S]");
+  masked.mask = t(kBool, {2, 1, 1, 32});
+  masked.sparse_mode = 3;
+  refused(attention(masked), kNnTiling, "sparseMode is 3 with Q_S = 1");
   REFUSED(prefill(), a.mask = test.t(kBool, {3, 256}), "expected [2048, 2048]");
   REFUSED(prefill(), a.mask = test.t(kBool, {2, 2048, 2048}), "expected [2048, 2048]");
   REFUSED(prefill(), (a.sparse_mode = 0, a.mask = test.t(kBool, {3, 130})), "KV_S ≥ 256");

@@ -218,7 +218,7 @@ Plan FusedInferAttentionScoreV2::plan(
     int64_t n_heads, double scale, int64_t pre_tokens, int64_t next_tokens, char* layout, int64_t n_kv_heads,
     int64_t sparse_mode, int64_t inner_precise, int64_t block_size, int64_t antiquant_mode, bool has_lse,
     int64_t key_antiquant_mode, int64_t value_antiquant_mode, const aclTensor* out, const aclTensor* lse) {
-  Call call("FusedInferAttentionScoreV2");
+  Call call;
   Attention attention;
   attention.query = call.in(query, "query", kHalves);
   attention.keys = read_cache(&call, key, "key", attention.query.dtype);

@@ -11,7 +11,6 @@
 namespace ascend_emulator {
 namespace {
 
-constexpr const char* kName = "FusedInferAttentionScoreV2";
 constexpr int64_t kTriangle = 2048;  // rows and columns of the mask of the causal modes
 
 // Where the elements of a sequence's tokens lie, for one kv head.
@@ -56,7 +55,7 @@ void check_blocks(const Attention& call) {
     const int64_t used = (call.kv_lengths[static_cast<size_t>(b)] + call.block_size - 1) / call.block_size;
     for (int64_t i = 0; i < used; ++i) {
       const int64_t at = b * table.dims[1] + i;
-      index_in_range(kName, "blockTable", at, table.data<int32_t>()[at], call.keys[0].dims[0]);
+      index_in_range("blockTable", at, table.data<int32_t>()[at], call.keys[0].dims[0]);
     }
   }
 }
@@ -74,15 +73,15 @@ void check_mask(const Attention& call) {
       if (!is_right)
         throw OpError(
             kAicoreException,
-            text("aclnn", kName, ": row ", i,
+            text("row ", i,
                  " of the mask is not that of an upper triangle, which the sparse mode takes for granted"));
     }
     return;
   }
   for (int64_t i = 0; i < mask.numel(); ++i) {
     if (values[i] > 1)
-      throw OpError(kAicoreException, text("aclnn", kName, ": the mask's element ", i, " is ",
-                                           static_cast<int>(values[i]), "; expected 0 or 1"));
+      throw OpError(kAicoreException,
+                    text("the mask's element ", i, " is ", static_cast<int>(values[i]), "; expected 0 or 1"));
   }
 }
 

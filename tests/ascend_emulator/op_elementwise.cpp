@@ -17,7 +17,7 @@ constexpr Dtypes kCompared = {DataType::kFloat, DataType::kFloat16, DataType::kB
 
 Plan Add::plan(const aclTensor* self_tensor, const aclTensor* other_tensor, const aclScalar* alpha_scalar,
                aclTensor* out_tensor) {
-  Call call("Add");
+  Call call;
   const View self = call.in(self_tensor, "self", kAnything);
   const View other = call.in(other_tensor, "other", kAnything);
   const double alpha = value_of(alpha_scalar, "alpha");
@@ -41,7 +41,7 @@ Plan Add::plan(const aclTensor* self_tensor, const aclTensor* other_tensor, cons
 }
 
 Plan GtTensor::plan(const aclTensor* self_tensor, const aclTensor* other_tensor, aclTensor* out_tensor) {
-  Call call("GtTensor");
+  Call call;
   const View self = call.in(self_tensor, "self", kAnything);
   const View other = call.in(other_tensor, "other", kAnything);
   const View out = call.out(out_tensor, "out", kAnything);
@@ -59,7 +59,7 @@ Plan GtTensor::plan(const aclTensor* self_tensor, const aclTensor* other_tensor,
 
 // The first half is the gate.
 Plan SwiGlu::plan(const aclTensor* x_tensor, int64_t dim, const aclTensor* out_tensor) {
-  Call call("SwiGlu");
+  Call call;
   const View x = call.in(x_tensor, "x", kFloats);
   const View out = call.out(out_tensor, "out", kFloats);
   call.valid(x.rank() >= 1, "x is ", x.describe(), "; expected at least one dimension");
@@ -87,7 +87,7 @@ Plan SwiGlu::plan(const aclTensor* x_tensor, int64_t dim, const aclTensor* out_t
 // The first of the largest; a NaN is larger than all.
 Plan MaxDim::plan(const aclTensor* self_tensor, int64_t dim, bool keep_dim, aclTensor* values_tensor,
                   aclTensor* indices_tensor) {
-  Call call("MaxDim");
+  Call call;
   const View self = call.in(self_tensor, "self", kFloats);
   const View values = call.out(values_tensor, "out", kFloats);
   const View indices = call.out(indices_tensor, "indices", kIndices);
@@ -187,7 +187,7 @@ void check_rotation(const Call& call, const View& x, const View& cos, const View
 
 Plan RotaryPositionEmbedding::plan(const aclTensor* x_tensor, const aclTensor* cos_tensor,
                                    const aclTensor* sin_tensor, int64_t mode, aclTensor* out_tensor) {
-  Call call("RotaryPositionEmbedding");
+  Call call;
   const View x = call.in(x_tensor, "x", kFloats);
   const View cos = call.in(cos_tensor, "cos", kFloats);
   const View sin = call.in(sin_tensor, "sin", kFloats);

@@ -60,7 +60,7 @@ void check_matrix(const Call& call, const View& view, const char* argument) {
 
 Plan Mm::plan(const aclTensor* self_tensor, const aclTensor* mat2_tensor, aclTensor* out_tensor,
               int8_t cube_math_type) {
-  Call call("Mm");
+  Call call;
   const View self = call.in(self_tensor, "self", kFloats);
   const View mat2 = call.in(mat2_tensor, "mat2", kFloats);
   const View out = call.out(out_tensor, "out", kFloats);
@@ -214,7 +214,7 @@ Plan WeightQuantBatchMatmulV2::plan(const aclTensor* x_tensor, const aclTensor* 
                                     const aclTensor* antiquant_scale, const aclTensor* antiquant_offset,
                                     const aclTensor* quant_scale, const aclTensor* quant_offset,
                                     const aclTensor* bias_tensor, int group_size, const aclTensor* y_tensor) {
-  Call call("WeightQuantBatchMatmulV2");
+  Call call;
   QuantizedProduct product;
   product.x = call.in(x_tensor, "x", kHalves);
   const View weight = call.in(weight_tensor, "weight", kQuantized);

@@ -50,7 +50,7 @@ void norm_row(const float* row, const std::vector<float>& weights, const View& y
 
 Plan RmsNorm::plan(const aclTensor* x_tensor, const aclTensor* gamma_tensor, double epsilon,
                    const aclTensor* y_tensor, const aclTensor* rstd_tensor) {
-  Call call("RmsNorm");
+  Call call;
   const View x = call.in(x_tensor, "x", kFloats);
   const View gamma = call.in(gamma_tensor, "gamma", kFloats);
   const View y = call.out(y_tensor, "y", kFloats);
@@ -73,7 +73,7 @@ Plan RmsNorm::plan(const aclTensor* x_tensor, const aclTensor* gamma_tensor, dou
 // The sum is rounded to the type, and the norm is that of the rounded sum.
 Plan AddRmsNorm::plan(const aclTensor* x1_tensor, const aclTensor* x2_tensor, const aclTensor* gamma_tensor,
                       double epsilon, aclTensor* y_tensor, aclTensor* rstd_tensor, aclTensor* x_tensor) {
-  Call call("AddRmsNorm");
+  Call call;
   const View x1 = call.in(x1_tensor, "x1", kFloats);
   const View x2 = call.in(x2_tensor, "x2", kFloats);
   const View gamma = call.in(gamma_tensor, "gamma", kFloats);

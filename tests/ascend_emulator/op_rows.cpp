@@ -18,7 +18,7 @@ constexpr Dtypes kScattered = {DataType::kFloat, DataType::kFloat16, DataType::k
 
 Plan Embedding::plan(const aclTensor* weight_tensor, const aclTensor* indices_tensor,
                      const aclTensor* out_tensor) {
-  Call call("Embedding");
+  Call call;
   const View weight = call.in(weight_tensor, "weight", kAnything);
   const View indices = call.in(indices_tensor, "indices", kIndices);
   const View out = call.out(out_tensor, "out", kAnything);
@@ -34,7 +34,7 @@ Plan Embedding::plan(const aclTensor* weight_tensor, const aclTensor* indices_te
     const std::vector<int64_t> rows = load_indices(indices);
     for (int64_t i = 0; i < indices.numel(); ++i) {
       const int64_t row = rows[static_cast<size_t>(i)];
-      index_in_range("Embedding", "indices", i, row, weight.dims[0]);
+      index_in_range("indices", i, row, weight.dims[0]);
       copy_elements(weight, row * width, out, i * width, width);
     }
   });
@@ -42,7 +42,7 @@ Plan Embedding::plan(const aclTensor* weight_tensor, const aclTensor* indices_te
 
 Plan IndexSelect::plan(const aclTensor* self_tensor, int64_t dim, const aclTensor* index_tensor,
                        aclTensor* out_tensor) {
-  Call call("IndexSelect");
+  Call call;
   const View self = call.in(self_tensor, "self", kAnything);
   const View index = call.in(index_tensor, "index", kIndices);
   const View out = call.out(out_tensor, "out", kAnything);
@@ -62,7 +62,7 @@ Plan IndexSelect::plan(const aclTensor* self_tensor, int64_t dim, const aclTenso
     const int64_t n = index.numel();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t row = rows[static_cast<size_t>(i)];
-      index_in_range("IndexSelect", "index", i, row, size);
+      index_in_range("index", i, row, size);
       for (int64_t o = 0; o < outer; ++o)
         copy_elements(self, (o * size + row) * inner, out, (o * n + i) * inner, inner);
     }
@@ -73,7 +73,7 @@ Plan IndexSelect::plan(const aclTensor* self_tensor, int64_t dim, const aclTenso
 // transposed back. It ends in a ViewCopy of self to itself.
 Plan InplaceIndexCopy::plan(aclTensor* self_tensor, int64_t dim, const aclTensor* index_tensor,
                             const aclTensor* source_tensor) {
-  Call call("InplaceIndexCopy");
+  Call call;
   const View self = call.in_out(self_tensor, "self", kAnything);
   const View index = call.in(index_tensor, "index", kIndices);
   const View source = call.in(source_tensor, "source", kAnything);
@@ -99,7 +99,7 @@ Plan InplaceIndexCopy::plan(aclTensor* self_tensor, int64_t dim, const aclTensor
     // Backwards: where an index stands twice, nothing promises that the last one wins.
     for (int64_t i = n; i-- > 0;) {
       const int64_t row = rows[static_cast<size_t>(i)];
-      index_in_range("InplaceIndexCopy", "index", i, row, size);
+      index_in_range("index", i, row, size);
       for (int64_t o = 0; o < outer; ++o)
         copy_elements(source, (o * n + i) * inner, self, (o * size + row) * inner, inner);
     }
@@ -107,7 +107,7 @@ Plan InplaceIndexCopy::plan(aclTensor* self_tensor, int64_t dim, const aclTensor
 }
 
 Plan InplaceCopy::plan(aclTensor* self_tensor, const aclTensor* source_tensor) {
-  Call call("InplaceCopy");
+  Call call;
   const View self = call.out(self_tensor, "self", kAnything);
   const View source = call.in(source_tensor, "source", kAnything);
   const Dims dims = broadcast_dims(call, self, source);

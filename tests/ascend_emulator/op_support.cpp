@@ -3,29 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "op_math.h"
 
 namespace ascend_emulator {
 namespace {
-
-// The entries of a list "a,b,c" in an environment variable.
-std::vector<std::string> entries_of(const char* variable) {
-  std::vector<std::string> entries;
-  const char* value = std::getenv(variable);
-  std::istringstream in(value == nullptr ? "" : value);
-  for (std::string entry; std::getline(in, entry, ',');) {
-    if (!entry.empty()) entries.push_back(entry);
-  }
-  return entries;
-}
-
-bool has_entry(const char* variable, const std::string& entry) {
-  const std::vector<std::string> entries = entries_of(variable);
-  return std::find(entries.begin(), entries.end(), entry) != entries.end();
-}
 
 // First bit and the one after the last of what the view spans.
 std::pair<int64_t, int64_t> span_of(const View& view) {
@@ -145,15 +128,7 @@ int64_t product(const Dims& dims, int64_t first, int64_t last) {
   return all;
 }
 
-Call::Call(std::string name) : name_(std::move(name)) {
-  if (has_entry("CHASKI_EMULATOR_HIDE", name_)) {
-    fail(kNnNoKernel, "no kernel: the emulator was told to hide this operator");
-  }
-}
-
-void Call::fail(Status status, const std::string& what) const {
-  throw OpError(status, text("aclnn", name_, ": ", what));
-}
+void Call::fail(Status status, const std::string& what) const { throw OpError(status, what); }
 
 void Call::check(const View& view, const char* argument, Dtypes allowed) const {
   if (!contains(allowed, view.dtype)) {
@@ -221,12 +196,6 @@ Plan Call::done(std::function<void()> run) {
     for (size_t j = i + 1; j < written_.size(); ++j) {
       valid(!overlap(view, written_[j].second), argument, " overlaps ", written_[j].first,
             ", another output");
-    }
-  }
-  for (const auto* views : {&plan_.inputs, &plan_.outputs}) {
-    for (const View& view : *views) {
-      const std::string entry = text(name_, ":", dtype_name(view.dtype));
-      valid(!has_entry("CHASKI_EMULATOR_REFUSE", entry), "the emulator was told to refuse ", entry);
     }
   }
   if (is_empty && !written_.empty()) {  // nothing is launched
@@ -346,10 +315,10 @@ void copy_elements(const View& from, int64_t first, const View& to, int64_t to_f
   }
 }
 
-void index_in_range(const char* op, const char* argument, int64_t position, int64_t index, int64_t size) {
+void index_in_range(const char* argument, int64_t position, int64_t index, int64_t size) {
   if (index >= 0 && index < size) return;
-  throw OpError(kAicoreException, text("aclnn", op, ": ", argument, "[", position, "] is ", index,
-                                       "; expected 0 to ", size - 1));
+  throw OpError(kAicoreException,
+                text(argument, "[", position, "] is ", index, "; expected 0 to ", size - 1));
 }
 
 }  // namespace ascend_emulator

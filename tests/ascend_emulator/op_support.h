@@ -26,12 +26,9 @@ int64_t product(const Dims& dims, int64_t first = 0,
                 int64_t last = -1);  ///< of dims[first, last); −1: to the end
 
 /// A first phase while its arguments are read: collects what goes into the Plan and throws OpError with the
-/// operator's name and the status that CANN's documents give for the refusal.
+/// status that CANN's documents give for the refusal.
 class Call {
  public:
-  /// Throws 561003 where CHASKI_EMULATOR_HIDE names the operator ("Mm,SwiGlu").
-  explicit Call(std::string name);
-
   /// The operand's view. Throws 161001 if null; 161002 unless its dtype is in `allowed`, its format ND, its
   /// rank ≤ 8.
   View in(const aclTensor* tensor, const char* argument, Dtypes allowed);
@@ -60,8 +57,7 @@ class Call {
   /// Runs on the AI core for these dtypes only.
   void ai_core_only_for(Dtypes list, DataType dtype) { plan_.is_ai_cpu |= !contains(list, dtype); }
 
-  /// The Plan. Throws 161002 where an output overlaps another operand, or where CHASKI_EMULATOR_REFUSE
-  /// ("Op:dtype,…", dtypes as dtype_name says them) refuses the dtype of an operand.
+  /// The Plan. Throws 161002 where an output overlaps another operand.
   Plan done(std::function<void()> run);
 
   [[noreturn]] void fail(Status status, const std::string& what) const;
@@ -69,7 +65,6 @@ class Call {
  private:
   void check(const View& view, const char* argument, Dtypes allowed) const;
 
-  std::string name_;
   Plan plan_;
   std::vector<std::pair<std::string, View>> read_, written_;  // by argument
 };
@@ -101,8 +96,8 @@ std::vector<int64_t> load_indices(const View& view);
 /// dtype.
 void copy_elements(const View& from, int64_t first, const View& to, int64_t to_first, int64_t count);
 
-/// 507015 with the operator's name unless 0 ≤ index < size: what CANN does not check and then reads or writes
+/// 507015 unless 0 ≤ index < size: what CANN does not check and then reads or writes
 /// anywhere.
-void index_in_range(const char* op, const char* argument, int64_t position, int64_t index, int64_t size);
+void index_in_range(const char* argument, int64_t position, int64_t index, int64_t size);
 
 }  // namespace ascend_emulator

@@ -82,8 +82,13 @@ Status OperatorTest::run() {
     workspace_ = device_bytes(asked_);
     workspace_bytes_ = asked_;
   }
+  if (is_stream_lost_) {
+    EXPECT_EQ(aclrtCreateStreamWithConfig(&stream_, 0, kStreamFastLaunch), 0);
+  }
   EXPECT_EQ(second_(workspace_, workspace_bytes_, executor_, stream_), 0) << message();
-  return aclrtSynchronizeStream(stream_);
+  const Status status = aclrtSynchronizeStream(stream_);
+  is_stream_lost_ = status != 0;
+  return status;
 }
 
 uint64_t OperatorTest::number(const char* of_report) const {

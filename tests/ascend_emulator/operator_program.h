@@ -89,6 +89,7 @@ class OperatorTest : public EmulatorTest {
  private:
   using Second = Status (*)(void*, uint64_t, aclOpExecutor*, Stream);
   Second second_ = nullptr;
+  bool is_stream_lost_ = false;  ///< a stream stays failed
   std::map<const aclTensor*, std::byte*> data_;
 };
 
