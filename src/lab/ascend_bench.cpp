@@ -128,7 +128,8 @@ OrderedJson model_settings(const AscendCard& card, bool is_bf16) {
 
 RunWarning modelled_warning(ModelledPhase decode) {
   RunWarning warning = make_warning("modelled");
-  warning.message += fmt::format(" Its error: {}; {}", error_text(decode), error_text(ModelledPhase::kPrefill));
+  warning.message +=
+      fmt::format(" Its error: {}; {}", error_text(decode), error_text(ModelledPhase::kPrefill));
   return warning;
 }
 
