@@ -60,7 +60,6 @@ TEST_P(AscendLockstep, EveryOpOfEveryKindOfStepAgreesWithTheOracle) {
   steps.run({{0, 258, 4, 4}, {1, 43, 1, 1}, {2, 3, 2, 2}}, Phase::kVerify);
   EXPECT_GT(lockstep.n_compared(), 8 * 12);
   RecordProperty("worst", fmt::format("{} {:.2f}", lockstep.worst_op(), lockstep.worst_ratio()));
-  fmt::print("worst {:.2f} of the bound: {}\n", lockstep.worst_ratio(), lockstep.worst_op());
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AscendLockstep,
