@@ -57,7 +57,7 @@ class AttentionTest : public OperatorTest {
   aclTensor* triangle() {
     std::vector<uint8_t> values(2048 * 2048, 0);
     for (size_t i = 0; i < 2048; ++i)
-      std::fill(&values[i * 2048 + i + 1], values.data() + (i + 1) * 2048, uint8_t{1});
+      std::fill(values.data() + i * 2048 + i + 1, values.data() + (i + 1) * 2048, uint8_t{1});
     return filled(kBool, {2048, 2048}, values);
   }
 };
