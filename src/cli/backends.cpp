@@ -40,6 +40,11 @@ std::unique_ptr<Device> open_best(const DeviceOptions& options) {
 std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions& options) {
   const size_t colon = name.find(':');
   const std::string family = name.substr(0, colon);
+  if (family == "ascend-model") {
+    throw Error(ErrorCode::kUsage, "open device",
+                fmt::format("{}: a model of a card's time, which runs nothing", printable(name)),
+                "chaski bench alone takes it; name a device here, as cpu or ascend");
+  }
   int index = 0;
   if (colon != std::string::npos) {
     const char* end = name.data() + name.size();
@@ -55,11 +60,6 @@ std::unique_ptr<Device> open_device(const std::string& name, const DeviceOptions
   if (family == "cuda") {
     throw Error(ErrorCode::kUnsupported, "open device",
                 fmt::format("{}: this build has the CPU and Ascend", printable(name)), "use --device cpu");
-  }
-  if (family == "ascend-model") {
-    throw Error(ErrorCode::kUsage, "open device",
-                fmt::format("{}: a model of a card's time, which runs nothing", printable(name)),
-                "chaski bench alone takes it; name a device here, as cpu or ascend");
   }
   throw Error(ErrorCode::kUsage, "open device",
               fmt::format("\"{}\": expected auto, cpu, cuda[:N] or ascend[:N]", printable(name)));

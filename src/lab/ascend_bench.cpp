@@ -32,6 +32,7 @@ ModelledTime per_token(const ModelledTime& time, int64_t n_tokens) {
 /// One record's figures.
 class ModelledRun {
  public:
+  /// Operators are the same in both modes: the captured record lists them.
   ModelledRun(const AscendShape& shape, const AscendCard& card, bool is_captured, RunRecord& record)
       : shape_(shape), card_(card), is_captured_(is_captured), record_(record) {}
 
@@ -50,6 +51,7 @@ class ModelledRun {
 
   /// Where the time of one step goes, an operator a line.
   void add_ops(TestKind phase, const AscendStep& step) {
+    if (!is_captured_) return;
     for (const ModelledOp& op : ops_of_step(shape_, step)) {
       record_.ops.push_back({std::string(op.name), std::string(name_of(phase)), op.shape, op.launches,
                              static_cast<int64_t>(op.bytes), seconds_of(op, card_, shape_.is_bf16)});

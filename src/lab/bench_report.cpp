@@ -149,6 +149,13 @@ void add_latency(const RunRecord& record, const char* metric_name, std::string n
   const NamedMetric* named = find_metric(record, metric_name);
   if (named == nullptr) return;
   const Metric& m = named->metric;
+  if (record.device.device_kind == "modelled") {  // whose samples are the two ends of a range
+    const bool is_point = m.range.low == m.range.high;
+    facts.push_back({std::move(name), is_point ? seconds_text(m.median)
+                                               : fmt::format("{} – {}", seconds_text(m.range.low),
+                                                             seconds_text(m.range.high))});
+    return;
+  }
   facts.push_back(
       {std::move(name), fmt::format("{}  (p90 {}, p95 {}, p99 {})", seconds_text(m.median),
                                     seconds_text(m.p90), seconds_text(m.p95), seconds_text(m.p99))});
