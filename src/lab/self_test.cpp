@@ -13,9 +13,11 @@
 namespace chaski {
 namespace {
 
-constexpr int64_t kContext = 96;
-constexpr int32_t kPromptTokens = 70;  // more than a page of any cache, and no multiple of a vector
+// More than a page of any cache, no multiple of a vector, and so many that attention works in several pieces:
+// some kernels go wrong only where more than 512 tokens are looked back at.
+constexpr int32_t kChunkTokens = 155, kPromptTokens = 4 * kChunkTokens;
 constexpr int32_t kDecodeSteps = 6;
+constexpr int64_t kContext = kPromptTokens + kDecodeSteps;
 
 /// The deviations that a right device may have. "fast" rounds activations and the cache; activations of 16
 /// bits are rounded by the reference too, which may then fall to the other side.
@@ -61,7 +63,7 @@ int64_t run_in_lockstep(Device& device, LockstepOps& ops, const Checkpoint& chec
   const auto n_pages = static_cast<int32_t>(pages_for(kContext, layout.page_tokens));
   const KvStorage kv(ops.memory(), layout, model.config.n_layers, n_pages);
   RunnerLimits limits;
-  limits.max_rows = kPromptTokens;
+  limits.max_rows = kChunkTokens;
   limits.max_sequences = limits.max_outputs = 1;
   limits.pages_per_sequence = n_pages;
   EagerRunner runner(ops, model, kv, limits);
@@ -70,7 +72,9 @@ int64_t run_in_lockstep(Device& device, LockstepOps& ops, const Checkpoint& chec
     tokens.push_back(static_cast<int32_t>((int64_t{i} * 7919 + 13) % model.config.vocab));
   }
   StepOutput output;
-  runner.run(batch_of(tokens, 0, kPromptTokens, n_pages), output);
+  for (int32_t first = 0; first < kPromptTokens; first += kChunkTokens) {
+    runner.run(batch_of(tokens, first, kChunkTokens, n_pages), output);
+  }
   for (int32_t i = 0; i < kDecodeSteps; ++i) {
     runner.run(batch_of(tokens, kPromptTokens + i, 1, n_pages), output);
   }
