@@ -36,16 +36,16 @@ void AscendOps::reserve(const LlamaModel& model, const RunnerLimits& limits) {
   const int64_t n_norm = std::max(n, n_outputs), n_pages = limits.pages_per_sequence;
   const int64_t n_lines = n * (c.n_heads + c.n_kv_heads);
   const int64_t n_sequences = limits.max_sequences;
+  // Runners are made between steps: what an earlier one's last step left may be of memory that is gone.
+  moved_.clear();
+  pending_.reset();
   upload_rotary_tables(model.rope);
   scratch(Scratch::kNormed, 2 * n_norm * c.hidden);
   scratch(Scratch::kRstd, 4 * n_norm);
   scratch(Scratch::kProjected, 2 * n * (q + 2 * kv));
-  vacate(Scratch::kRotated);
   scratch(Scratch::kRotated, 2 * n * (q + kv));
   scratch(Scratch::kGateUp, 4 * n * c.ffn);
-  if (pending_) settle_pending();
   scratch(Scratch::kProduct, 2 * n * c.hidden);
-  vacate(Scratch::kResidual);
   scratch(Scratch::kResidual, 2 * n * c.hidden);
   scratch(Scratch::kRotaryIndex, 4 * n * c.n_heads);
   scratch(Scratch::kCos, 2 * n_lines * c.head_dim);
