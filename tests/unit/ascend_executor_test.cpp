@@ -193,8 +193,8 @@ TEST_P(AscendExecutorsIn, FaultsWhileHandlesAreMadeOrKeptLeaveNothing) {
       device.cache.call<kAdd>(f32(x, {2}), f32(x, {2}), ScalarArg{1}, f32(sum, {2}));
       EXPECT_EQ(device.read(sum, 2), (std::vector<float>{2, 4})) << site << " " << nth;
     }
-    for (const auto& [what, n] : emulator.report().at("live").items())
-      EXPECT_EQ(n, 0) << what << " after " << site;
+    const Json live = emulator.report().at("live");
+    for (const auto& [what, n] : live.items()) EXPECT_EQ(n, 0) << what << " after " << site;
   }
 }
 
