@@ -49,7 +49,12 @@ class StepOps {
     // Before the layers.
     vector_op("Embedding", 1, 2 * n * c_.hidden, 0);
     vector_op("IndexSelect", 2, 4 * n * c_.head_dim, 0);
-    if (is_decode()) vector_op("GtTensor", 1, step_.n_sequences * step_.context, 0);
+    if (is_decode()) {  // what hides the places behind each position
+      const int64_t n_places = step_.n_sequences * step_.context;
+      vector_op("GtTensor", 1, n_places, 0);
+      vector_op("InplaceCopy", 1, 2 * n_places, 0);
+      vector_op("Add", 1, (1 + c_.n_heads) * n_places, 0);
+    }
     // In each layer.
     const int64_t layers = c_.n_layers;
     norms("AddRmsNorm", 2 * layers, n);

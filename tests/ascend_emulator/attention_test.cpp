@@ -86,9 +86,20 @@ TEST_F(AttentionTest, DtypesAndStridesMustBeThoseOfTheKernels) {
   REFUSED(decode(), a.out = test.bf16({2, 1, 64}), "attentionOut is bf16", kNnInvalidParam);
   REFUSED(decode(), a.query = test.t(kF16, {2, 1, 64}, {80, 80, 1}), "query is", kNnInvalidParam);
   REFUSED(decode(), a.keys = {test.t(kF16, {2, 20, 32}, {800, 40, 1})}, "key is", kNnInvalidParam);
-  REFUSED(decode(), a.position_bias = test.f16({2, 4, 1, 20}), "does not model", kNnInvalidParam);
+  REFUSED(decode(), a.position_bias = test.bf16({2, 4, 1, 20}), "pseShift is bf16", kNnInvalidParam);
   REFUSED(paged(), a.table = test.t(DataType::kInt64, {2, 2}), "blockTable is i64", kNnInvalidParam);
   REFUSED(decode(), a.mask = test.f16({2, 20}), "attenMask is f16", kNnInvalidParam);
+}
+
+TEST_F(AttentionTest, WhatIsAddedToTheScoresHasAPlaceForEveryHeadAndToken) {
+  Arguments shifted = decode();
+  shifted.position_bias = f16({2, shifted.n_heads, 1, 20});
+  accepted(attention(shifted));
+  shifted.position_bias = f16({1, shifted.n_heads, 1, 32});
+  accepted(attention(shifted));
+  REFUSED(decode(), a.position_bias = test.f16({2, 1, 1, 20}), "pseShift is");
+  REFUSED(decode(), a.position_bias = test.f16({2, a.n_heads, 1, 16}), "S of at least 20");
+  REFUSED(decode(), a.position_bias = test.f16({3, a.n_heads, 1, 20}), "pseShift is");
 }
 
 TEST_F(AttentionTest, HeadsAndTheirSizeHaveLimits) {

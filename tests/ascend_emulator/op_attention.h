@@ -14,8 +14,8 @@ enum class Sight { kAll, kBand, kLeftUp, kRightDown };
 
 struct Attention {
   View query, out;
-  std::vector<View> keys, values;            ///< one, or one a sequence
-  std::vector<View> mask, block_table, lse;  ///< one or none
+  std::vector<View> keys, values;                   ///< one, or one a sequence
+  std::vector<View> shift, mask, block_table, lse;  ///< one or none
   int64_t batch = 0, n_queries = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0;
   bool is_query_head_major = false;  ///< BNSD, else BSND or BSH
   bool is_out_head_major = false;

@@ -131,6 +131,19 @@ void check_paged_cache(const Call& call, Attention* attention, const std::string
               " blocks, the sum over all sequences");
 }
 
+// What is added to the scaled scores: [1 or B, heads, Q_S, S], one for every place that the cache has.
+void check_shift(const Call& call, const Attention& attention) {
+  const View& shift = attention.shift[0];
+  const int64_t longest = attention.block_size > 0
+                              ? attention.block_table[0].dims[1] * attention.block_size
+                              : *std::max_element(attention.kv_lengths.begin(), attention.kv_lengths.end());
+  const bool fits = shift.rank() == 4 && (shift.dims[0] == 1 || shift.dims[0] == attention.batch) &&
+                    shift.dims[1] == attention.n_heads && shift.dims[2] == attention.n_queries &&
+                    shift.dims[3] >= longest;
+  call.tiling(fits, "pseShift is ", shift.describe(), "; expected [1 or ", attention.batch, ", ",
+              attention.n_heads, ", ", attention.n_queries, ", S] with S of at least ", longest);
+}
+
 // The mask of one query a sequence: sparse modes do not apply.
 void check_decode_mask(const Call& call, const Attention& attention, int64_t sparse_mode) {
   if (attention.mask.empty()) return;
@@ -225,11 +238,10 @@ Plan FusedInferAttentionScoreV2::plan(
   attention.values = read_cache(&call, value, "value", attention.query.dtype);
   attention.out = call.out(out, "attentionOut", kHalves);
   for (const auto* unused :
-       {pse_shift, dequant_scale1, quant_scale1, dequant_scale2, quant_scale2, quant_offset2, antiquant_scale,
+       {dequant_scale1, quant_scale1, dequant_scale2, quant_scale2, quant_offset2, antiquant_scale,
         antiquant_offset, query_padding, kv_padding, key_antiquant_scale, key_antiquant_offset,
         value_antiquant_scale, value_antiquant_offset, key_prefix, value_prefix}) {
-    call.valid(unused == nullptr,
-               "pseShift, quantisation, padding or prefix: the emulator does not model them");
+    call.valid(unused == nullptr, "quantisation, padding or prefix: the emulator does not model them");
   }
   call.valid(prefix_length == nullptr, "actualSharedPrefixLen: the emulator does not model prefixes");
   call.tiling(antiquant_mode == 0 && key_antiquant_mode == 0 && value_antiquant_mode == 0,
@@ -270,6 +282,12 @@ Plan FusedInferAttentionScoreV2::plan(
     check_paged_cache(call, &attention, order, kv_lengths);
   } else {
     check_dense_cache(call, &attention, order, kv_lengths);
+  }
+  if (pse_shift != nullptr) {
+    attention.shift.push_back(call.in(pse_shift, "pseShift", kHalves));
+    call.same_dtype(attention.shift[0], "pseShift", attention.query.dtype);
+    call.must_be_contiguous(attention.shift[0], "pseShift");
+    check_shift(call, attention);
   }
   if (mask != nullptr) {
     attention.mask.push_back(call.in(mask, "attenMask", kMasks));

@@ -145,11 +145,22 @@ Context context_of(const Attention& call, int64_t sequence, int64_t head) {
   return context;
 }
 
+// What is added to a query's scores, or null.
+const std::byte* shift_row(const Attention& call, int64_t sequence, int64_t row, int64_t head) {
+  if (call.shift.empty()) return nullptr;
+  const View& shift = call.shift[0];
+  const int64_t of = ((shift.dims[0] == 1 ? 0 : sequence) * call.n_heads + head) * call.n_queries + row;
+  return shift.data<std::byte>() + of * shift.dims[3] * element_bytes(shift.dtype);
+}
+
 // Scaled scores of one query against all tokens; those out of sight are −inf. Returns whether any is in
 // sight.
 bool score(const Attention& call, const Context& context, const float* query, int64_t sequence, int64_t row,
-           std::vector<float>* scores) {
+           int64_t head, std::vector<float>* scores) {
   const auto n = static_cast<int64_t>(context.keys.size());
+  std::vector<float> shift(static_cast<size_t>(n), 0.0F);
+  if (const std::byte* stored = shift_row(call, sequence, row, head))
+    load_row(call.query.dtype, stored, n, shift.data());
   const uint8_t* mask = mask_row(call, sequence, row);
   const Seen seen = seen_by(call, sequence, row);
   bool sees = false;
@@ -161,7 +172,7 @@ bool score(const Attention& call, const Context& context, const float* query, in
     for (int64_t j = 0; j < 4 && t + j < n; ++j) {
       const int64_t token = t + j;
       const bool is_hidden = token < seen.first || token > seen.last || (mask != nullptr && mask[token] != 0);
-      const float scaled = sums[j] * call.scale;
+      const float scaled = sums[j] * call.scale + shift[static_cast<size_t>(token)];
       (*scores)[static_cast<size_t>(token)] = is_hidden      ? -std::numeric_limits<float>::infinity()
                                               : call.is_fast ? rounded_to(DataType::kFloat16, scaled)
                                                              : scaled;
@@ -182,7 +193,7 @@ void attend(const Attention& call, const Context& context, int64_t sequence, int
                query_offset(call, call.is_query_head_major, sequence, row, head) * element_bytes(dtype),
            d, query.data());
   const bool is_padding = row >= call.query_lengths[static_cast<size_t>(sequence)];
-  const bool sees = !is_padding && score(call, context, query.data(), sequence, row, &scores);
+  const bool sees = !is_padding && score(call, context, query.data(), sequence, row, head, &scores);
   float largest = -std::numeric_limits<float>::infinity(), total = 0;
   if (sees) {
     for (const float s : scores) largest = s > largest ? s : largest;

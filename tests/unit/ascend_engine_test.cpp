@@ -202,19 +202,18 @@ TEST_P(AscendFallback, GivesTheSameTextWithTheExactRateAndTheReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     EachOperator, AscendFallback,
-    ::testing::Values(Hidden{"Embedding", {{OpKind::kEmbed, 0}}},
-                      Hidden{"IndexSelect", {{OpKind::kGatherRows, 0}, {OpKind::kRopeAppend, 1}}},
-                      Hidden{"RmsNorm", {{OpKind::kRmsNorm, 2}}}, Hidden{"AddRmsNorm", {}},
-                      Hidden{"Mm", {{OpKind::kLinear, 7}}},
-                      Hidden{"RotaryPositionEmbedding", {{OpKind::kRopeAppend, 1}}},
-                      Hidden{"InplaceIndexCopy", {{OpKind::kRopeAppend, 1}}},
-                      Hidden{"FusedInferAttentionScoreV2", {{OpKind::kAttention, 1}}},
-                      Hidden{"SwiGlu", {{OpKind::kSwiglu, 1}}}, Hidden{"Add", {{OpKind::kAdd, 2}}},
-                      Hidden{"GtTensor", {{OpKind::kAttention, 1}}},
-                      Hidden{"MaxDim", {{OpKind::kArgmaxRows, 0}}},
-                      Hidden{"InplaceCopy", {{OpKind::kRopeAppend, 1}, {OpKind::kAttention, 1}}},
-                      Hidden{"SwiGlu", {{OpKind::kSwiglu, 1}}, true},
-                      Hidden{"RotaryPositionEmbedding", {{OpKind::kRopeAppend, 1}}, true}),
+    ::testing::Values(
+        Hidden{"Embedding", {{OpKind::kEmbed, 0}}},
+        Hidden{"IndexSelect", {{OpKind::kGatherRows, 0}, {OpKind::kRopeAppend, 1}}},
+        Hidden{"RmsNorm", {{OpKind::kRmsNorm, 2}}}, Hidden{"AddRmsNorm", {}},
+        Hidden{"Mm", {{OpKind::kLinear, 7}}}, Hidden{"RotaryPositionEmbedding", {{OpKind::kRopeAppend, 1}}},
+        Hidden{"InplaceIndexCopy", {{OpKind::kRopeAppend, 1}}},
+        Hidden{"FusedInferAttentionScoreV2", {{OpKind::kAttention, 1}}},
+        Hidden{"SwiGlu", {{OpKind::kSwiglu, 1}}}, Hidden{"Add", {{OpKind::kAdd, 2}, {OpKind::kAttention, 1}}},
+        Hidden{"GtTensor", {{OpKind::kAttention, 1}}}, Hidden{"MaxDim", {{OpKind::kArgmaxRows, 0}}},
+        Hidden{"InplaceCopy", {{OpKind::kRopeAppend, 1}, {OpKind::kAttention, 1}}},
+        Hidden{"SwiGlu", {{OpKind::kSwiglu, 1}}, true},
+        Hidden{"RotaryPositionEmbedding", {{OpKind::kRopeAppend, 1}}, true}),
     [](const auto& tested) {
       return tested.param.op + (tested.param.is_refused ? "_refuses_f16" : "_hidden");
     });

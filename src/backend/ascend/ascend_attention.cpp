@@ -1,6 +1,7 @@
 // Attention over the paged cache. Sequences with one row in the step share a call: their lengths are all
-// given as the bucket's, and a mask made on the device hides what lies beyond, so that nothing the host says
-// changes from token to token. A sequence with several rows has a call of its own with its true lengths.
+// given as the bucket's, and what the device adds to the scores hides what lies beyond, so that nothing the
+// host says changes from token to token. A sequence with several rows has a call of its own with its true
+// lengths.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -17,6 +18,7 @@ constexpr int64_t kMaskSide = 2048;  // of the causal mask that FusedInferAttent
 constexpr int64_t kRightDownCausal = 3;
 constexpr int64_t kAnyDistance = std::numeric_limits<int32_t>::max();
 constexpr int64_t kPage = kAscendPageTokens;
+constexpr float kHide = -10000;       // finite, or a sum with it might be none; softmax makes 0 of it
 constexpr uintptr_t kAlignment = 32;  // of a tensor's data
 
 int64_t pages_of(int64_t n_tokens) { return (n_tokens + kPage - 1) / kPage; }
@@ -131,24 +133,27 @@ void* AscendOps::causal_mask() {
   return mask;
 }
 
-/// Rows that decode see the places up to their own position.
-void AscendOps::prepare_mask(const StepInputs& in) {
-  int64_t n_places = 0;
+/// Rows that decode see the places up to their own position: kHide is added to the scores of the others. A
+/// mask would say the same, but cards have been seen to misread one of a single query beyond 512 places.
+void AscendOps::prepare_masks(const StepInputs& in, int64_t n_heads) {
+  // A mask begins at a row whose position is at an aligned address, which may be some rows before the call's.
+  const auto begin_of = [](const AttentionCall& one) { return one.first_row / 8 * 8; };
+  int64_t n_places = 0, n_masked = 0, n_hidden = 0;
   for (AttentionCall& one : calls_) {
     if (!one.is_decode) {
       one.mask = TensorArg(causal_mask(), acl::DataType::kBool, {kMaskSide, kMaskSide});
       continue;
     }
     n_places = std::max(n_places, one.kv_lengths[0]);
+    n_masked += (one.first_row + one.n_rows - begin_of(one)) * one.kv_lengths[0];
+    n_hidden += one.n_rows * one.kv_lengths[0];
   }
   if (n_places == 0) return;
   void* places = iota(n_places);
-  // A mask begins at a row whose position is at an aligned address, which may be some rows before the call's.
-  const auto begin_of = [](const AttentionCall& one) { return one.first_row / 8 * 8; };
-  int64_t bytes = 0;
-  for (const AttentionCall& one : calls_)
-    if (one.is_decode) bytes += (one.first_row + one.n_rows - begin_of(one)) * one.kv_lengths[0];
-  std::byte* masks = scratch(Scratch::kContextMask, bytes);
+  std::byte* masks = scratch(Scratch::kContextMask, n_masked);
+  std::byte* hidden = scratch(Scratch::kHidden, 2 * n_hidden);
+  std::byte* shifts = scratch(Scratch::kShift, 2 * n_hidden * n_heads);
+  const TensorArg zeros = numbers(scratch(Scratch::kZeros, 2 * n_heads), {1, n_heads, 1, 1});
   for (AttentionCall& one : calls_) {
     if (!one.is_decode) continue;
     const int64_t n = one.kv_lengths[0], begin = begin_of(one), rows = one.first_row + one.n_rows - begin;
@@ -156,23 +161,29 @@ void AscendOps::prepare_mask(const StepInputs& in) {
     call<AclnnOp::kGtTensor>(TensorArg(places, acl::DataType::kInt32, {1, n}),
                              int_matrix(positions, rows, 1, 1),
                              TensorArg(masks, acl::DataType::kBool, {rows, n}));
-    one.mask = TensorArg(masks + (one.first_row - begin) * n, acl::DataType::kBool, {one.n_rows, 1, 1, n});
+    const TensorArg as_numbers = numbers(hidden, {one.n_rows, 1, 1, n});
+    call<AclnnOp::kInplaceCopy>(as_numbers, TensorArg(masks + (one.first_row - begin) * n,
+                                                      acl::DataType::kBool, {one.n_rows, 1, 1, n}));
+    one.shift = numbers(shifts, {one.n_rows, n_heads, 1, n});
+    call<AclnnOp::kAdd>(zeros, as_numbers, ScalarArg{kHide}, one.shift);
     masks += rows * n;
+    hidden += 2 * one.n_rows * n;
+    shifts += 2 * one.n_rows * n_heads * n;
   }
 }
 
-void AscendOps::prepare_attention(const StepInputs& in, int64_t n_pages) {
+void AscendOps::prepare_attention(const StepInputs& in, int64_t n_pages, int64_t n_heads) {
   if (has_attention_) return;
   plan_attention(in, n_pages);
   prepare_pages(in);
-  prepare_mask(in);
+  prepare_masks(in, n_heads);
   has_attention_ = true;
 }
 
 void AscendOps::attend(const AttentionCall& one, const TensorArg& q, const TensorArg& k, const TensorArg& v,
                        const TensorArg& out, const AttentionHeads& heads) {
   call<AclnnOp::kFusedInferAttentionScoreV2>(
-      q, k, v, /*pse_shift=*/nullptr, one.mask, IntsArg(one.query_lengths), IntsArg(one.kv_lengths),
+      q, k, v, one.shift, one.mask, IntsArg(one.query_lengths), IntsArg(one.kv_lengths),
       /*dequant_scale1=*/nullptr, /*quant_scale1=*/nullptr, /*dequant_scale2=*/nullptr,
       /*quant_scale2=*/nullptr, /*quant_offset2=*/nullptr, /*antiquant_scale=*/nullptr,
       /*antiquant_offset=*/nullptr, one.pages, /*query_padding=*/nullptr, /*kv_padding=*/nullptr,
@@ -190,7 +201,7 @@ void AscendOps::attention(const TensorView& q, const StepInputs& in, const KvLay
   check_layout(kv);
   const KvLayout& l = *kv.layout;
   const int64_t width = q.n_cols(), kv_width = int64_t{l.n_kv_heads} * l.head_dim;
-  prepare_attention(in, kv.n_pages);
+  prepare_attention(in, kv.n_pages, width / l.head_dim);
   const TensorView from = located(q);
   overwritten(out);
   const TensorArg k = numbers(kv.k, {kv.n_pages, kPage, kv_width});

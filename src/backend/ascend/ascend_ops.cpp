@@ -53,6 +53,9 @@ void AscendOps::reserve(const LlamaModel& model, const RunnerLimits& limits) {
   scratch(Scratch::kPageTable, 4 * n_sequences * (n_pages + 7));
   scratch(Scratch::kPages, 4 * n_sequences * n_pages + 64 * n_sequences);
   scratch(Scratch::kContextMask, 8 * n_sequences * n_pages * kAscendPageTokens);
+  scratch(Scratch::kHidden, 2 * n_sequences * n_pages * kAscendPageTokens);
+  scratch(Scratch::kZeros, 2 * c.n_heads);
+  scratch(Scratch::kShift, 2 * n_sequences * c.n_heads * n_pages * kAscendPageTokens);
   iota(n_pages * kAscendPageTokens);
   causal_mask();
   if (weights_.form_of(weights_.source(model.head)) != ascend::WeightForm::kFloat &&

@@ -154,7 +154,8 @@ class AscendOps : public Ops {
     bool is_decode = false;
     std::vector<int64_t> query_lengths, kv_lengths;
     TensorArg pages;  ///< i32 [n_sequences, pages of the longest]
-    TensorArg mask;
+    TensorArg mask;   ///< of several queries
+    TensorArg shift;  ///< of one: what is added to the scores, [n_sequences, heads, 1, places]
   };
   struct AttentionHeads {
     int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
@@ -163,9 +164,9 @@ class AscendOps : public Ops {
   void attend(const AttentionCall& one, const TensorArg& q, const TensorArg& k, const TensorArg& v,
               const TensorArg& out, const AttentionHeads& heads);
   void plan_attention(const StepInputs& in, int64_t n_pages);
-  void prepare_attention(const StepInputs& in, int64_t n_pages);
+  void prepare_attention(const StepInputs& in, int64_t n_pages, int64_t n_heads);
   void prepare_pages(const StepInputs& in);
-  void prepare_mask(const StepInputs& in);
+  void prepare_masks(const StepInputs& in, int64_t n_heads);
   void* causal_mask();
   void* iota(int64_t n);
 

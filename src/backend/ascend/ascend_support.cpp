@@ -37,7 +37,7 @@ std::vector<AclnnOp> operators_of(const OpQuery& query, const ascend::QuantisedF
     case OpKind::kRopeAppend:
       return {kRotaryPositionEmbedding, kInplaceIndexCopy, kIndexSelect, kInplaceCopy};
     case OpKind::kAttention:
-      return {kFusedInferAttentionScoreV2, kGtTensor, kInplaceCopy};
+      return {kFusedInferAttentionScoreV2, kGtTensor, kInplaceCopy, kAdd};
     case OpKind::kSwiglu:
       return {kSwiGlu, kInplaceCopy};
     case OpKind::kAdd:
@@ -159,7 +159,7 @@ void AscendOps::try_operators() {
     one.is_decode = true;
     one.kv_lengths = {kPage};
     one.pages = ints(7, {1, 1});
-    one.mask = TensorArg(part(4), acl::DataType::kBool, {1, 1, 1, kPage});
+    one.shift = of(4, {1, 2, 1, kPage});
     const AttentionHeads heads{2, 1, kDim};
     attend(one, of(0, {1, 1, 2 * kDim}), of(1, {1, kPage, kDim}), of(2, {1, kPage, kDim}),
            of(3, {1, 1, 2 * kDim}), heads);
@@ -167,7 +167,10 @@ void AscendOps::try_operators() {
   static_assert(2 * kKeys <= static_cast<int64_t>(kPart));
   attempt(kSwiGlu, [&] { call<kSwiGlu>(of(0, {1, 2 * kDim}), int64_t{1}, of(1, {1, kDim})); });
   attempt(kAdd, [&] { call<kAdd>(of(0, {1, kDim}), of(1, {1, kDim}), ScalarArg{1}, of(2, {1, kDim})); });
-  attempt(kInplaceCopy, [&] { call<kInplaceCopy>(of(0, {2, kDim}), of(1, {2, kDim})); });
+  attempt(kInplaceCopy, [&] {
+    call<kInplaceCopy>(of(0, {2, kDim}), of(1, {2, kDim}));
+    call<kInplaceCopy>(of(0, {2, kDim}), TensorArg(part(1), acl::DataType::kBool, {2, kDim}));
+  });
   attempt(kGtTensor, [&] {
     call<kGtTensor>(ints(0, {1, kPage}), ints(1, {1, 1}),
                     TensorArg(part(2), acl::DataType::kBool, {1, kPage}));

@@ -25,7 +25,10 @@ enum class Scratch {
   kSin,
   kIota,         ///< 0, 1, 2, …
   kCausalMask,   ///< 2048 × 2048
-  kContextMask,  ///< of each row that decodes
+  kContextMask,  ///< of each row that decodes: what it must not see
+  kHidden,       ///< the same as numbers
+  kZeros,        ///< one a head; never written
+  kShift,        ///< what is added to the scores of each row that decodes, for each head
   kPageTable,    ///< rows of the page table from aligned addresses
   kPages,        ///< of the sequences of one call
   kCount
