@@ -257,7 +257,7 @@ Facts facts_of(const RunRecord& record, Lang lang, Foreign foreign) {
   const auto word = [lang](std::string_view en, std::string_view zh) {
     return std::string(tr(lang, en, zh));
   };
-  if (record.device.device_kind != "cpu") {
+  if (!record.runner.name.empty() && record.device.device_kind != "cpu") {
     const std::string mark = device_mark(record, lang);
     facts.push_back({word("device", "设备"), foreign(record.device.name) +
                                                  (mark.empty() ? mark : trf(lang, " ({})", "（{}）", mark))});
