@@ -296,7 +296,11 @@ fs::path remove_model(const std::string& model) {
   std::optional<LockedFile> lock;
   if (is_folder(own)) {
     lock.emplace(own / "lock");
-    fs::remove(own / kManifestName);  // what is half removed must not be loaded
+    fs::remove(own / kManifestName);     // what is half removed must not be loaded
+  } else if (!fs::is_symlink(*found)) {  // it may hold more than a model
+    throw Error(ErrorCode::kUsage, "remove model",
+                fmt::format("{}: was put there by hand, not by `chaski pull`", found->string()),
+                "remove the folder yourself, once you have seen what is in it");
   }
   std::error_code problem;
   if (fs::is_symlink(*found)) {

@@ -70,7 +70,7 @@ std::vector<VerifiedFile> verify_model(const std::filesystem::path& folder, cons
                                        const std::function<void(uint64_t n_bytes)>& on_bytes = {});
 
 /// Remove the model in CHASKI_HOME/models that MODEL stands for and give its path. Throws Error(kNotFound),
-/// Error(kUsage) for what is elsewhere or being filled.
+/// Error(kUsage) for what is elsewhere, was put there by hand, or is being filled.
 std::filesystem::path remove_model(const std::string& model);
 
 }  // namespace chaski

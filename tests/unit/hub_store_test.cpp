@@ -128,6 +128,12 @@ TEST_F(Store, OnlyWhatIsInTheStoreIsRemoved) {
   EXPECT_TRUE(fs::exists(in("chaski/models/modelscope/A/C/config.json")));
 }
 
+TEST_F(Store, WhatWasPutThereByHandIsNotRemoved) {
+  put_model("chaski/models/mine");
+  EXPECT_EQ(error_of([] { remove_model("mine"); }).code(), ErrorCode::kUsage);
+  EXPECT_TRUE(fs::exists(in("chaski/models/mine/config.json")));
+}
+
 TEST_F(Store, AListHasWhatIsThereAndWhatIsUnfinished) {
   put_model("chaski/models/default");
   put_model("chaski/models/modelscope/A/B");
