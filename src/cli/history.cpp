@@ -12,6 +12,7 @@
 #include "cli/run_arguments.h"
 #include "cli/terminal.h"
 #include "report/exports.h"
+#include "report/names.h"
 #include "report/run_facts.h"
 #include "report/table.h"
 #include "report/text_safety.h"
@@ -92,7 +93,11 @@ Table table_of(const std::vector<StoredRun>& runs, const RunStore& store, Lang l
   column("folder", "目录", 'l');
   for (size_t i = 0; i < runs.size(); ++i) {
     const StoredRun& run = runs[i];
-    std::vector<std::string> row{std::to_string(run.id), run.started_at, run.kind, run.model, run.suite};
+    const auto record = store.head(run.id);
+    const std::string mark = record ? device_mark(*record, lang) : "";
+    std::vector<std::string> row{std::to_string(run.id), run.started_at, run.kind,
+                                 mark.empty() ? run.model : trf(lang, "{} ({})", "{}（{}）", run.model, mark),
+                                 run.suite};
     if (has_labels) row.push_back(labels[i]);
     row.push_back(run.folder);
     table.add(std::move(row));
